@@ -1,0 +1,29 @@
+#ifndef DD_DB_CLASSIFY_H
+#define DD_DB_CLASSIFY_H
+
+/*
+ * From what a server said to what a caller should do. The class depends on the code, on the text
+ * (Neon's proxy says XX000 for everything and PgBouncer 08P01) and on the phase: the same lost
+ * connection is `unavailable` before a COMMIT was sent and `ambiguous` after. The tables are data,
+ * in classify.def, in the order in which they are tried.
+ */
+
+#include "base/error.h"
+
+typedef enum {
+    DD_PHASE_CONNECT,     /* before the session exists */
+    DD_PHASE_STATEMENT,   /* any statement that is not the next */
+    DD_PHASE_COMMIT       /* COMMIT, PREPARE TRANSACTION, COMMIT PREPARED, XA PREPARE, XA COMMIT */
+} dd_phase;
+
+/* The phase that a statement is in, by its first words. */
+dd_phase dd_phase_of(const char *sql);
+
+/*
+ * Fills class and outcome of `err` from code (MySQL), sqlstate (PostgreSQL; "" when the connection
+ * was lost) and text (err->message), and a hint where there is one to give.
+ */
+void dd_classify_mysql(dd_err *err, dd_phase phase);
+void dd_classify_postgres(dd_err *err, dd_phase phase);
+
+#endif

@@ -1,0 +1,70 @@
+#ifndef DD_DB_DRIVER_H
+#define DD_DB_DRIVER_H
+
+/*
+ * What a driver provides. db.c does what is common (state, checks, labels, placeholders); a driver
+ * embeds dd_conn, dd_stream and dd_load as the first member of its own structs. Functions are called
+ * only in the states that db.h allows.
+ */
+
+#include "db/db.h"
+
+typedef struct dd_driver dd_driver;
+
+struct dd_conn {
+    const dd_driver *driver;
+    dd_state state;            /* changed by dd_conn_enter only */
+    double timeout;            /* seconds a call may wait; 0 = no limit */
+    char label[12];
+    char product[16];          /* set by the driver's open */
+    char version[96];
+    uint64_t session;
+};
+
+struct dd_stream {
+    dd_conn *conn;
+    dd_column *columns;        /* made and freed by the driver */
+    unsigned column_count;
+    bool done;                 /* the end of the data was seen, or the stream failed */
+};
+
+struct dd_load {
+    dd_conn *conn;
+    char *kinds;               /* owned by db.c; column_count letters */
+    unsigned column_count;
+};
+
+struct dd_driver {
+    const char *name;          /* "mysql", "postgres" */
+    bool numbered;             /* placeholders are $1, $2, ... and not ? */
+    char quote;                /* around identifiers, doubled inside */
+    unsigned name_limit;       /* longest identifier, see name_limit_bytes */
+    bool name_limit_bytes;     /* the limit counts bytes, not characters */
+
+    /* Makes a connected session, product, version and session filled in. */
+    dd_status (*open)(const dd_setting *settings, unsigned count, double connect_timeout,
+                      dd_conn **out, dd_err *err);
+    void (*close)(dd_conn *conn);
+    bool (*in_transaction)(const dd_conn *conn);
+    void (*cancel)(dd_conn *conn);
+    dd_status (*send)(dd_conn *conn, const char *sql, const dd_value *params, unsigned count,
+                      dd_err *err);
+    dd_status (*finish)(dd_conn *conn, dd_result *result, dd_err *err);
+    dd_status (*stream_open)(dd_conn *conn, const char *sql, const dd_value *params, unsigned count,
+                             const char *want, bool bulk, dd_stream **out, dd_err *err);
+    dd_status (*stream_next)(dd_stream *stream, dd_buf *row, bool *more, dd_err *err);
+    void (*stream_close)(dd_stream *stream);
+    dd_status (*load_open)(dd_conn *conn, const char *table, const char *columns,
+                           const char *kinds, unsigned count, dd_load **out, dd_err *err);
+    dd_status (*load_row)(dd_load *load, const dd_value *values, dd_err *err);
+    dd_status (*load_finish)(dd_load *load, uint64_t *rows, dd_err *err);
+    void (*load_abort)(dd_load *load);
+};
+
+extern const dd_driver dd_driver_mysql;
+extern const dd_driver dd_driver_postgres;
+
+/* The one place where a connection changes its state; BROKEN is for good. */
+void dd_conn_enter(dd_conn *conn, dd_state state);
+
+#endif
