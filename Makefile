@@ -65,7 +65,7 @@ APP_OBJ     := $(APP_SRC:%.c=$(BUILD)/%.o)
 UNIT_SRC    := $(wildcard spec/unit/*.c)
 UNIT_BIN    := $(UNIT_SRC:spec/unit/%.c=$(BUILD)/spec/%)
 
-.PHONY: all help install uninstall clean test demo lint unit bench
+.PHONY: all help install uninstall clean test demo lint unit unit-programs print-cflags bench
 
 all: $(BUILD)/dualdb $(BUILD)/lib/dualdb/core.so ## build the executable and the Lua module (default)
 
@@ -110,6 +110,24 @@ $(BUILD)/spec/%: spec/unit/%.c $(ENGINE_OBJ) Makefile
 
 unit: $(UNIT_BIN) ## build and run the unit tests written in C
 	@set -e; for t in $(UNIT_BIN); do $$t; done
+
+unit-programs: $(UNIT_BIN)
+
+print-cflags: # for scripts/lint.sh
+	@echo '$(subst ','\'',$(DD_CFLAGS))'
+
+# ---- what installs, builds and cleans up by itself: see the scripts ----
+
+SCRIPT_ENV  := BUILD='$(BUILD)' SERVERS='$(SERVERS)' SPEC='$(SPEC)'
+
+test: ## run every test on private servers (SERVERS=mysql9, SPEC=FILE)
+	@$(SCRIPT_ENV) scripts/test.sh
+
+demo: ## watch the whole of it on two private servers
+	@$(SCRIPT_ENV) scripts/demo.sh
+
+lint: ## luacheck, cppcheck, clang-tidy, warnings as errors, and the project's own rules
+	@scripts/lint.sh
 
 # ---- install ----
 

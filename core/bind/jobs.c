@@ -1,0 +1,238 @@
+#include "bind/jobs.h"
+
+#include <lauxlib.h>
+
+#include "bind/conn.h"
+#include "bind/error.h"
+#include "bind/value.h"
+#include "pair/compare.h"
+#include "pair/copy.h"
+
+/*
+ * The long jobs of the engine. Their callbacks run Lua on the calling thread; an error raised there
+ * is carried through C as a dd_err and the Lua value itself is kept, so that the caller of the job
+ * gets the very object that was raised.
+ */
+typedef struct job {
+    lua_State *L;
+    int transform;             /* stack index of the function, or 0 */
+    int difference;
+    int progress;
+    int failure;               /* stack index of the slot for a raised value */
+    dd_transform apply;
+} job;
+
+/* ---- reading the argument table at index 1 ---- */
+
+static const char *text_field(lua_State *L, const char *name) {
+    lua_getfield(L, 1, name);
+    if (lua_type(L, -1) != LUA_TSTRING) dd_raise_usage(L, "%s: text expected", name);
+    return lua_tostring(L, -1); /* stays on the stack, so the pointer lives */
+}
+
+static dd_lua_conn *conn_field(lua_State *L, const char *name) {
+    lua_getfield(L, 1, name);
+    return dd_check_conn(L, lua_gettop(L));
+}
+
+static int function_field(lua_State *L, const char *name, bool required) {
+    lua_getfield(L, 1, name);
+    if (lua_isnil(L, -1) && !required) return 0;
+    if (!lua_isfunction(L, -1)) dd_raise_usage(L, "%s: function expected", name);
+    return lua_gettop(L);
+}
+
+static const char *kinds_field(lua_State *L, unsigned *count) {
+    text_field(L, "kinds");
+    return dd_check_kinds(L, lua_gettop(L), count);
+}
+
+/* ---- callbacks ---- */
+
+/* The one place where a job calls Lua: `arguments` values and the function below them are on the
+ * stack. */
+static dd_status call(job *j, int arguments, int results, dd_err *err) {
+    lua_State *L = j->L;
+    if (lua_pcall(L, arguments, results, 0) == LUA_OK) return DD_OK;
+    lua_pushvalue(L, -1);
+    lua_replace(L, j->failure);
+    dd_error_from_lua(L, err);
+    return DD_FAIL;
+}
+
+static dd_status apply_transform(void *context, const uint8_t *row, size_t length, dd_buf *out,
+                                 bool *keep, dd_err *err) {
+    job *j = context;
+    lua_State *L = j->L;
+    lua_pushvalue(L, j->transform);
+    lua_pushlstring(L, (const char *)row, length);
+    if (call(j, 1, 1, err)) return DD_FAIL;
+    *keep = lua_type(L, -1) == LUA_TSTRING;
+    if (*keep) {
+        size_t changed;
+        const char *text = lua_tolstring(L, -1, &changed);
+        dd_buf_add(out, text, changed);
+    }
+    lua_pop(L, 1);
+    return DD_OK;
+}
+
+static void push_row(lua_State *L, const uint8_t *row, size_t length) {
+    if (row)
+        lua_pushlstring(L, (const char *)row, length);
+    else
+        lua_pushnil(L);
+}
+
+static dd_status tell_difference(void *context, const dd_difference *d, dd_err *err) {
+    job *j = context;
+    lua_State *L = j->L;
+    lua_pushvalue(L, j->difference);
+    lua_pushstring(L, dd_difference_name(d->kind));
+    push_row(L, d->key, d->key_length);
+    push_row(L, d->row[0], d->row_length[0]);
+    push_row(L, d->row[1], d->row_length[1]);
+    return call(j, 4, 0, err);
+}
+
+static void push_compare_result(lua_State *L, const dd_compare_result *r) {
+    lua_createtable(L, 0, 4);
+    lua_pushinteger(L, (lua_Integer)r->rows[0]);
+    lua_setfield(L, -2, "rows_primary");
+    lua_pushinteger(L, (lua_Integer)r->rows[1]);
+    lua_setfield(L, -2, "rows_secondary");
+    lua_pushinteger(L, (lua_Integer)r->differences);
+    lua_setfield(L, -2, "differences");
+    lua_pushinteger(L, (lua_Integer)r->chunks);
+    lua_setfield(L, -2, "chunks");
+}
+
+static dd_status tell_compare_progress(void *context, const dd_compare_result *r, dd_err *err) {
+    job *j = context;
+    lua_pushvalue(j->L, j->progress);
+    push_compare_result(j->L, r);
+    return call(j, 1, 0, err);
+}
+
+static void push_copy_result(lua_State *L, const dd_copy_progress *r) {
+    lua_createtable(L, 0, 3);
+    lua_pushinteger(L, (lua_Integer)r->rows_read);
+    lua_setfield(L, -2, "rows_read");
+    lua_pushinteger(L, (lua_Integer)r->rows_written);
+    lua_setfield(L, -2, "rows_written");
+    lua_pushinteger(L, (lua_Integer)r->bytes);
+    lua_setfield(L, -2, "bytes");
+}
+
+static dd_status tell_copy_progress(void *context, const dd_copy_progress *r, dd_err *err) {
+    job *j = context;
+    lua_pushvalue(j->L, j->progress);
+    push_copy_result(j->L, r);
+    return call(j, 1, 0, err);
+}
+
+/* ---- the jobs ---- */
+
+static job begin_job(lua_State *L) {
+    job j = {.L = L};
+    lua_pushnil(L);
+    j.failure = lua_gettop(L);
+    return j;
+}
+
+static const dd_transform *job_transform(job *j) {
+    if (!j->transform) return NULL;
+    j->apply = (dd_transform){apply_transform, j};
+    return &j->apply;
+}
+
+static int raise_job(job *j, const dd_err *err) {
+    if (lua_isnil(j->L, j->failure)) return dd_raise(j->L, err);
+    lua_pushvalue(j->L, j->failure);
+    return lua_error(j->L);
+}
+
+/* copy { source, target, query, kinds, table, columns, transform|nil, progress|nil } ->
+ * { rows_read, rows_written, bytes } */
+static int core_copy(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    unsigned count;
+    job j = begin_job(L);
+    dd_copy_spec spec = {0};
+    dd_lua_conn *source = conn_field(L, "source"), *target = conn_field(L, "target");
+    spec.source = source->conn;
+    spec.target = target->conn;
+    spec.query = text_field(L, "query");
+    spec.kinds = kinds_field(L, &count);
+    spec.table = text_field(L, "table");
+    spec.columns = text_field(L, "columns");
+    j.transform = function_field(L, "transform", false);
+    j.progress = function_field(L, "progress", false);
+    spec.transform = job_transform(&j);
+    spec.progress = j.progress ? tell_copy_progress : NULL;
+    spec.context = &j;
+    luaL_checkstack(L, 20, "copy");
+
+    dd_copy_progress result;
+    dd_err err;
+    source->busy = target->busy = true;
+    dd_status status = dd_copy(&spec, &result, &err);
+    source->busy = target->busy = false;
+    if (status) return raise_job(&j, &err);
+    push_copy_result(L, &result);
+    return 1;
+}
+
+/* compare { primary, secondary, primary_query, secondary_query, kinds, key_columns, ordered,
+ *           expected_rows|nil, spill_directory|nil, transform|nil, difference, progress|nil } ->
+ * { rows_primary, rows_secondary, differences, chunks } */
+static int core_compare(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    unsigned count;
+    job j = begin_job(L);
+    dd_compare_spec spec = {0};
+    dd_lua_conn *primary = conn_field(L, "primary"), *secondary = conn_field(L, "secondary");
+    spec.conn[0] = primary->conn;
+    spec.conn[1] = secondary->conn;
+    spec.query[0] = text_field(L, "primary_query");
+    spec.query[1] = text_field(L, "secondary_query");
+    spec.kinds = kinds_field(L, &count);
+    lua_getfield(L, 1, "key_columns");
+    lua_Integer key_columns = luaL_checkinteger(L, -1);
+    if (key_columns < 1 || key_columns > (lua_Integer)count)
+        return dd_raise_usage(L, "key_columns: 1 to the number of columns expected");
+    spec.key_columns = (unsigned)key_columns;
+    lua_getfield(L, 1, "ordered");
+    spec.ordered = lua_toboolean(L, -1);
+    lua_getfield(L, 1, "expected_rows");
+    lua_Integer expected = luaL_optinteger(L, -1, 0);
+    spec.expected_rows = expected > 0 ? (uint64_t)expected : 0;
+    lua_getfield(L, 1, "spill_directory");
+    spec.spill_directory = luaL_optstring(L, -1, NULL);
+    j.transform = function_field(L, "transform", false);
+    j.difference = function_field(L, "difference", true);
+    j.progress = function_field(L, "progress", false);
+    spec.transform = job_transform(&j);
+    spec.difference = tell_difference;
+    spec.progress = j.progress ? tell_compare_progress : NULL;
+    spec.context = &j;
+    luaL_checkstack(L, 20, "compare");
+
+    dd_compare_result result;
+    dd_err err;
+    primary->busy = secondary->busy = true;
+    dd_status status = dd_compare(&spec, &result, &err);
+    primary->busy = secondary->busy = false;
+    if (status) return raise_job(&j, &err);
+    push_compare_result(L, &result);
+    return 1;
+}
+
+void dd_open_jobs(lua_State *L) {
+    lua_pushcfunction(L, core_copy);
+    lua_setfield(L, -2, "copy");
+    lua_pushcfunction(L, core_compare);
+    lua_setfield(L, -2, "compare");
+}

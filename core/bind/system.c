@@ -1,0 +1,135 @@
+#include "bind/system.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/interrupt.h"
+#include "bind/error.h"
+
+/* clock(): seconds on the monotonic clock */
+static int core_clock(lua_State *L) {
+    lua_pushnumber(L, dd_clock());
+    return 1;
+}
+
+/* wall_clock(): microseconds since 1970-01-01 UTC */
+static int core_wall_clock(lua_State *L) {
+    lua_pushinteger(L, dd_wall_clock_us());
+    return 1;
+}
+
+/* sleep(seconds): raises `canceled` when interrupted */
+static int core_sleep(lua_State *L) {
+    if (dd_sleep(luaL_checknumber(L, 1))) return 0;
+    dd_err err;
+    (void)dd_fail(&err, DD_CANCELED, "interrupted");
+    return dd_raise(L, &err);
+}
+
+static int core_interrupt(lua_State *L) {
+    (void)L;
+    dd_interrupt();
+    return 0;
+}
+
+static int core_interrupted(lua_State *L) {
+    lua_pushboolean(L, dd_interrupted());
+    return 1;
+}
+
+static int core_interrupt_clear(lua_State *L) {
+    (void)L;
+    dd_interrupt_clear();
+    return 0;
+}
+
+/* isatty(fd) */
+static int core_isatty(lua_State *L) {
+    lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
+    return 1;
+}
+
+/* width(fd): columns of the terminal, or nil */
+static int core_width(lua_State *L) {
+    struct winsize size;
+    if (ioctl((int)luaL_checkinteger(L, 1), TIOCGWINSZ, &size) || size.ws_col == 0) return 0;
+    lua_pushinteger(L, size.ws_col);
+    return 1;
+}
+
+static int core_pid(lua_State *L) {
+    lua_pushinteger(L, getpid());
+    return 1;
+}
+
+/* kill(pid, signal) -> true, or false when there is no such process; signal 0 only looks */
+static int core_kill(lua_State *L) {
+    int failed = kill((pid_t)luaL_checkinteger(L, 1), (int)luaL_checkinteger(L, 2));
+    lua_pushboolean(L, !failed);
+    return 1;
+}
+
+/* hostname() */
+static int core_hostname(lua_State *L) {
+    char name[256];
+    if (gethostname(name, sizeof name - 1)) strcpy(name, "localhost");
+    name[sizeof name - 1] = '\0';
+    lua_pushstring(L, name);
+    return 1;
+}
+
+static const char **string_array(lua_State *L, int index, int *count) {
+    luaL_checktype(L, index, LUA_TTABLE);
+    lua_Integer length = luaL_len(L, index);
+    if (length < 0 || length > 4096) dd_raise_usage(L, "too many strings");
+    const char **array = lua_newuserdatauv(L, ((size_t)length + 1) * sizeof *array, 0);
+    luaL_checkstack(L, (int)length + 1, "too many strings");
+    for (int i = 0; i < length; i++) {
+        lua_rawgeti(L, index, i + 1);
+        array[i] = luaL_checkstring(L, -1);
+    }
+    array[length] = NULL;
+    if (count) *count = (int)length;
+    return array;
+}
+
+/* exec(argv, env): replaces the process; env is an array of "NAME=value" that is added. Returns only
+ * by raising an error. */
+static int core_exec(lua_State *L) {
+    int count;
+    const char **argv = string_array(L, 1, &count);
+    if (!count) return dd_raise_usage(L, "exec: no program given");
+    const char **added = string_array(L, 2, NULL);
+    for (; *added; added++)
+        if (!strchr(*added, '=') || putenv((char *)(uintptr_t)*added))
+            return dd_raise_usage(L, "exec: not NAME=value");
+    execvp(argv[0], (char *const *)(uintptr_t)argv);
+    dd_err err;
+    (void)dd_fail(&err, DD_CONFIG, "%s cannot be run: %s", argv[0], strerror(errno));
+    return dd_raise(L, &err);
+}
+
+static const luaL_Reg functions[] = {
+    {"clock", core_clock},
+    {"wall_clock", core_wall_clock},
+    {"sleep", core_sleep},
+    {"interrupt", core_interrupt},
+    {"interrupted", core_interrupted},
+    {"interrupt_clear", core_interrupt_clear},
+    {"isatty", core_isatty},
+    {"width", core_width},
+    {"pid", core_pid},
+    {"kill", core_kill},
+    {"hostname", core_hostname},
+    {"exec", core_exec},
+    {NULL, NULL},
+};
+
+void dd_open_system(lua_State *L) { luaL_setfuncs(L, functions, 0); }

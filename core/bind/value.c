@@ -1,0 +1,404 @@
+#include "bind/value.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+
+#include "bind/error.h"
+#include "row/text.h"
+
+#define BYTES_TYPE "dualdb.bytes"
+#define SCRATCH_TYPE "dualdb.scratch"
+
+static int scratch_gc(lua_State *L) {
+    dd_buf_free(lua_touserdata(L, 1));
+    return 0;
+}
+
+dd_buf *dd_new_scratch(lua_State *L) {
+    dd_buf *buf = lua_newuserdatauv(L, sizeof *buf, 0);
+    *buf = (dd_buf){0};
+    if (luaL_newmetatable(L, SCRATCH_TYPE)) {
+        lua_pushcfunction(L, scratch_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    return buf;
+}
+
+const char *dd_check_kinds(lua_State *L, int index, unsigned *count) {
+    size_t length;
+    const char *kinds = luaL_checklstring(L, index, &length);
+    for (size_t i = 0; i < length; i++)
+        if (!dd_kind_valid(kinds[i])) luaL_argerror(L, index, "not a string of kind letters");
+    *count = (unsigned)length;
+    return kinds;
+}
+
+/* ---- to Lua ---- */
+
+void dd_push_value(lua_State *L, const dd_value *value, dd_buf *text) {
+    if (!value->data) {
+        lua_pushlightuserdata(L, NULL);
+        return;
+    }
+    int64_t integer;
+    uint64_t low;
+    switch (value->kind) {
+    case DD_KIND_BOOL:
+        lua_pushboolean(L, dd_value_bool(value));
+        return;
+    case DD_KIND_INT:
+        if (dd_value_int(value, &integer, &low)) {
+            lua_pushinteger(L, integer);
+            return;
+        }
+        break; /* above 2^63-1: as text */
+    case DD_KIND_FLOAT32:
+        lua_pushnumber(L, (lua_Number)dd_value_float32(value));
+        return;
+    case DD_KIND_FLOAT64:
+        lua_pushnumber(L, dd_value_float64(value));
+        return;
+    case DD_KIND_TEXT:
+    case DD_KIND_BYTES:
+    case DD_KIND_DECIMAL:
+    case DD_KIND_JSON:
+        lua_pushlstring(L, (const char *)value->data, value->length);
+        return;
+    default:
+        break;
+    }
+    dd_buf_clear(text);
+    dd_text_render(value, text);
+    lua_pushlstring(L, (const char *)text->data, text->length);
+}
+
+/* ---- from Lua ---- */
+
+static bool is_null(lua_State *L, int index) {
+    return lua_isnoneornil(L, index) ||
+           (lua_islightuserdata(L, index) && lua_touserdata(L, index) == NULL);
+}
+
+/* The string in a bytes marker, pushed; or NULL and nothing pushed. */
+static const char *push_marked_bytes(lua_State *L, int index, size_t *length) {
+    if (!luaL_testudata(L, index, BYTES_TYPE)) return NULL;
+    lua_getiuservalue(L, index, 1);
+    return lua_tolstring(L, -1, length);
+}
+
+static dd_status refuse(dd_err *err, lua_State *L, int index, dd_kind kind) {
+    return dd_fail(err, DD_DATA, "a %s cannot be stored as %s", luaL_typename(L, index),
+                   dd_kind_name(kind));
+}
+
+static dd_status add_bytes(dd_buf *row, const char *text, size_t length, dd_err *err) {
+    if (length >= DD_NULL_LENGTH) return dd_fail(err, DD_DATA, "value is larger than 4 GiB");
+    dd_row_add(row, text, (uint32_t)length);
+    return DD_OK;
+}
+
+/* A number given for a decimal: the shortest digits that read back the same. */
+static dd_status add_number_as_decimal(double number, dd_buf *row, dd_err *err) {
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, number);
+        double back;
+        if (sscanf(text, "%lf", &back) == 1 && back == number) break;
+    }
+    return dd_text_parse(DD_KIND_DECIMAL, text, strlen(text), row, err);
+}
+
+static dd_status add_number(lua_State *L, int index, dd_kind kind, dd_buf *row, dd_err *err) {
+    int exact;
+    lua_Integer integer = lua_tointegerx(L, index, &exact);
+    switch (kind) {
+    case DD_KIND_INT:
+        if (!exact) return dd_fail(err, DD_DATA, "number has no integer representation");
+        dd_row_add_int(row, integer);
+        return DD_OK;
+    case DD_KIND_BOOL:
+        if (!exact || (integer != 0 && integer != 1))
+            return dd_fail(err, DD_DATA, "only 0 and 1 can be stored as boolean");
+        dd_row_add_bool(row, integer == 1);
+        return DD_OK;
+    case DD_KIND_DECIMAL:
+        if (exact) {
+            char text[24];
+            int length = snprintf(text, sizeof text, "%lld", (long long)integer);
+            return dd_text_parse(kind, text, (size_t)length, row, err);
+        }
+        return add_number_as_decimal(lua_tonumber(L, index), row, err);
+    case DD_KIND_FLOAT32: {
+        double number = lua_tonumber(L, index);
+        if (number == number && (double)(float)number != number)
+            return dd_fail(err, DD_DATA, "number has no exact 32-bit float representation");
+        dd_row_add_float32(row, (float)number);
+        return DD_OK;
+    }
+    case DD_KIND_FLOAT64:
+        dd_row_add_float64(row, lua_tonumber(L, index));
+        return DD_OK;
+    default:
+        return refuse(err, L, index, kind);
+    }
+}
+
+dd_status dd_add_value(lua_State *L, int index, dd_kind kind, dd_buf *row, dd_err *err) {
+    if (is_null(L, index)) {
+        dd_row_add_null(row);
+        return DD_OK;
+    }
+    size_t length;
+    const char *text;
+    switch (lua_type(L, index)) {
+    case LUA_TBOOLEAN:
+        if (kind != DD_KIND_BOOL) return refuse(err, L, index, kind);
+        dd_row_add_bool(row, lua_toboolean(L, index));
+        return DD_OK;
+    case LUA_TNUMBER:
+        return add_number(L, index, kind, row, err);
+    case LUA_TSTRING:
+        text = lua_tolstring(L, index, &length);
+        if (kind == DD_KIND_BYTES) return add_bytes(row, text, length, err);
+        return dd_text_parse(kind, text, length, row, err);
+    default:
+        text = push_marked_bytes(L, index, &length);
+        if (!text || kind != DD_KIND_BYTES) {
+            if (text) lua_pop(L, 1);
+            return refuse(err, L, index, kind);
+        }
+        dd_status status = add_bytes(row, text, length, err);
+        lua_pop(L, 1);
+        return status;
+    }
+}
+
+dd_kind dd_natural_kind(lua_State *L, int index) {
+    if (is_null(L, index)) return DD_KIND_TEXT;
+    switch (lua_type(L, index)) {
+    case LUA_TBOOLEAN: return DD_KIND_BOOL;
+    case LUA_TNUMBER: return lua_isinteger(L, index) ? DD_KIND_INT : DD_KIND_FLOAT64;
+    case LUA_TSTRING: return DD_KIND_TEXT;
+    default: return luaL_testudata(L, index, BYTES_TYPE) ? DD_KIND_BYTES : DD_KIND_UNSUPPORTED;
+    }
+}
+
+/* ---- functions of the module; upvalue 1 is a scratch buffer ---- */
+
+static dd_buf *scratch(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+
+/* bytes(s): marks a string as bytes, for parameters whose type nothing else says */
+static int core_bytes(lua_State *L) {
+    luaL_checkstring(L, 1);
+    lua_newuserdatauv(L, 0, 1);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 1);
+    luaL_setmetatable(L, BYTES_TYPE);
+    return 1;
+}
+
+static int bytes_tostring(lua_State *L) {
+    luaL_checkudata(L, 1, BYTES_TYPE);
+    lua_getiuservalue(L, 1, 1);
+    return 1;
+}
+
+/* pack(kinds, values, names|nil): a canonical row, from an array of Lua values */
+static int core_pack(lua_State *L) {
+    unsigned count;
+    const char *kinds = dd_check_kinds(L, 1, &count);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    dd_buf *row = scratch(L);
+    dd_buf_clear(row);
+    for (unsigned i = 0; i < count; i++) {
+        dd_err err;
+        lua_rawgeti(L, 2, i + 1);
+        if (dd_add_value(L, lua_gettop(L), (dd_kind)kinds[i], row, &err)) {
+            const char *name = NULL;
+            if (lua_istable(L, 3)) {
+                lua_rawgeti(L, 3, i + 1);
+                name = lua_tostring(L, -1);
+            }
+            char message[sizeof err.message];
+            dd_err_text(message, sizeof message, err.message);
+            if (name)
+                (void)dd_fail(&err, err.class_, "column %s: %s", name, message);
+            else
+                (void)dd_fail(&err, err.class_, "value %u: %s", i + 1, message);
+            return dd_raise(L, &err);
+        }
+        lua_pop(L, 1);
+    }
+    lua_pushlstring(L, (const char *)row->data, row->length);
+    return 1;
+}
+
+/* Splits the row at stack index 2 by the kinds at 1; the views are a userdata that is pushed. */
+static dd_value *split(lua_State *L, unsigned *count) {
+    const char *kinds = dd_check_kinds(L, 1, count);
+    size_t length;
+    const char *row = luaL_checklstring(L, 2, &length);
+    dd_value *values = lua_newuserdatauv(L, (*count + 1) * sizeof *values, 0);
+    dd_err err;
+    if (dd_row_split((const uint8_t *)row, length, kinds, *count, values, &err)) dd_raise(L, &err);
+    return values;
+}
+
+/* unpack(kinds, row): an array of Lua values */
+static int core_unpack(lua_State *L) {
+    unsigned count;
+    dd_value *values = split(L, &count);
+    lua_createtable(L, (int)count, 0);
+    for (unsigned i = 0; i < count; i++) {
+        dd_push_value(L, &values[i], scratch(L));
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+/* texts(kinds, row): an array of the values as text for people; NULL stays NULL */
+static int core_texts(lua_State *L) {
+    unsigned count;
+    dd_value *values = split(L, &count);
+    dd_buf *text = scratch(L);
+    lua_createtable(L, (int)count, 0);
+    for (unsigned i = 0; i < count; i++) {
+        dd_buf_clear(text);
+        if (values[i].data) {
+            dd_text_render(&values[i], text);
+            lua_pushlstring(L, (const char *)text->data, text->length);
+        } else {
+            lua_pushlightuserdata(L, NULL);
+        }
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+/* row_json(kinds, row, names): the row as a JSON object */
+static int core_row_json(lua_State *L) {
+    luaL_checktype(L, 3, LUA_TTABLE);
+    unsigned count;
+    dd_value *values = split(L, &count);
+    dd_buf *text = scratch(L);
+    dd_buf_clear(text);
+    dd_buf_add_byte(text, '{');
+    for (unsigned i = 0; i < count; i++) {
+        size_t length;
+        lua_rawgeti(L, 3, i + 1);
+        const char *name = luaL_checklstring(L, -1, &length);
+        if (i) dd_buf_add_byte(text, ',');
+        dd_json_string(name, length, text);
+        dd_buf_add_byte(text, ':');
+        dd_json_render(&values[i], text);
+        lua_pop(L, 1);
+    }
+    dd_buf_add_byte(text, '}');
+    lua_pushlstring(L, (const char *)text->data, text->length);
+    return 1;
+}
+
+/* prefix(row, n): the first n fields of a row, themselves a row */
+static int core_prefix(lua_State *L) {
+    size_t length;
+    const char *row = luaL_checklstring(L, 1, &length);
+    lua_Integer fields = luaL_checkinteger(L, 2);
+    size_t at = 0;
+    for (lua_Integer i = 0; i < fields; i++) {
+        if (length - at < 4) return luaL_argerror(L, 1, "not a row of that many fields");
+        uint32_t field = dd_field_length((const uint8_t *)row + at);
+        at += 4;
+        if (field == DD_NULL_LENGTH) continue;
+        if (length - at < field) return luaL_argerror(L, 1, "not a row of that many fields");
+        at += field;
+    }
+    lua_pushlstring(L, row, at);
+    return 1;
+}
+
+/* fields(row): an array of the row's fields, each itself a row of one */
+static int core_fields(lua_State *L) {
+    size_t length, at = 0;
+    const char *row = luaL_checklstring(L, 1, &length);
+    lua_Integer count = 0;
+    lua_newtable(L);
+    while (at < length) {
+        if (length - at < 4) return luaL_argerror(L, 1, "not a canonical row");
+        uint32_t field = dd_field_length((const uint8_t *)row + at);
+        size_t size = 4 + (field == DD_NULL_LENGTH ? 0 : (size_t)field);
+        if (length - at < size) return luaL_argerror(L, 1, "not a canonical row");
+        lua_pushlstring(L, row + at, size);
+        lua_rawseti(L, -2, ++count);
+        at += size;
+    }
+    return 1;
+}
+
+/* digest(row): XXH3-128 of the row, as 32 hexadecimal digits */
+static int core_digest(lua_State *L) {
+    size_t length;
+    const char *row = luaL_checklstring(L, 1, &length);
+    dd_digest digest = dd_row_digest((const uint8_t *)row, length);
+    char text[33];
+    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)digest.high,
+             (unsigned long long)digest.low);
+    lua_pushstring(L, text);
+    return 1;
+}
+
+static int core_kind_name(lua_State *L) {
+    unsigned count;
+    const char *kind = dd_check_kinds(L, 1, &count);
+    luaL_argcheck(L, count == 1, 1, "one kind letter expected");
+    lua_pushstring(L, dd_kind_name((dd_kind)kind[0]));
+    return 1;
+}
+
+/* kinds_ordered(kinds): can a key of these kinds be read in the same order from both servers? */
+static int core_kinds_ordered(lua_State *L) {
+    unsigned count;
+    const char *kinds = dd_check_kinds(L, 1, &count);
+    bool ordered = true;
+    for (unsigned i = 0; i < count; i++) ordered = ordered && dd_kind_ordered((dd_kind)kinds[i]);
+    lua_pushboolean(L, ordered);
+    return 1;
+}
+
+/* json_string(text): the text as a JSON string with quotes */
+static int core_json_string(lua_State *L) {
+    size_t length;
+    const char *text = luaL_checklstring(L, 1, &length);
+    dd_buf *out = scratch(L);
+    dd_buf_clear(out);
+    dd_json_string(text, length, out);
+    lua_pushlstring(L, (const char *)out->data, out->length);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"bytes", core_bytes},
+    {"pack", core_pack},
+    {"unpack", core_unpack},
+    {"texts", core_texts},
+    {"row_json", core_row_json},
+    {"prefix", core_prefix},
+    {"fields", core_fields},
+    {"digest", core_digest},
+    {"kind_name", core_kind_name},
+    {"kinds_ordered", core_kinds_ordered},
+    {"json_string", core_json_string},
+    {NULL, NULL},
+};
+
+void dd_open_value(lua_State *L) {
+    luaL_newmetatable(L, BYTES_TYPE);
+    lua_pushcfunction(L, bytes_tostring);
+    lua_setfield(L, -2, "__tostring");
+    lua_pop(L, 1);
+
+    lua_pushlightuserdata(L, NULL);
+    lua_setfield(L, -2, "NULL");
+    dd_new_scratch(L);
+    luaL_setfuncs(L, functions, 1);
+}

@@ -1,0 +1,119 @@
+#include "pair/compare.h"
+
+#include "pair/cursor.h"
+
+#define PROGRESS_SECONDS 1.0
+
+const char *dd_difference_name(dd_difference_kind kind) {
+    switch (kind) {
+    case DD_MISSING: return "missing";
+    case DD_EXTRA: return "extra";
+    case DD_CHANGED: return "changed";
+    }
+    return "changed";
+}
+
+/* The state of an ordered comparison. */
+typedef struct merge {
+    const dd_compare_spec *spec;
+    dd_compare_result *result;
+    dd_cursor side[2];
+    dd_buf last_key[2];        /* of the row before, to check the order */
+    bool started[2];
+    dd_deadline report;
+} merge;
+
+static const char *const side_names[2] = {"primary", "secondary"};
+
+/* One row on; keys must rise strictly, or the merge would invent differences or miss some. */
+static dd_status advance(merge *m, unsigned side, dd_err *err) {
+    dd_cursor *cursor = &m->side[side];
+    unsigned key_columns = m->spec->key_columns;
+    if (cursor->row) {
+        dd_buf_clear(&m->last_key[side]);
+        dd_buf_add(&m->last_key[side], cursor->row, dd_row_prefix(cursor->row, key_columns));
+        m->started[side] = true;
+    }
+    if (dd_cursor_step(cursor, err)) return DD_FAIL;
+    if (cursor->row && m->started[side] &&
+        dd_key_compare(m->last_key[side].data, cursor->row, m->spec->kinds, key_columns) >= 0)
+        return dd_fail(err, DD_SCHEMA,
+                       "rows of the %s did not arrive in key order: its key is not unique or is "
+                       "ordered otherwise",
+                       side_names[side]);
+    return DD_OK;
+}
+
+static dd_status report(merge *m, dd_difference_kind kind, dd_err *err) {
+    const dd_cursor *from = kind == DD_EXTRA ? &m->side[1] : &m->side[0];
+    dd_difference difference = {
+        .kind = kind,
+        .key = from->row,
+        .key_length = dd_row_prefix(from->row, m->spec->key_columns),
+    };
+    for (unsigned side = 0; side < 2; side++) {
+        if ((kind == DD_MISSING && side == 1) || (kind == DD_EXTRA && side == 0)) continue;
+        difference.row[side] = m->side[side].row;
+        difference.row_length[side] = m->side[side].length;
+    }
+    m->result->differences++;
+    return m->spec->difference(m->spec->context, &difference, err);
+}
+
+static dd_status tell_progress(merge *m, dd_err *err) {
+    m->result->rows[0] = m->side[0].rows;
+    m->result->rows[1] = m->side[1].rows;
+    m->result->chunks = m->side[0].batches > m->side[1].batches ? m->side[0].batches
+                                                                : m->side[1].batches;
+    if (!m->spec->progress || !dd_deadline_passed(m->report)) return DD_OK;
+    m->report = dd_deadline_in(PROGRESS_SECONDS);
+    return m->spec->progress(m->spec->context, m->result, err);
+}
+
+static dd_status merge_streams(merge *m, dd_err *err) {
+    dd_cursor *primary = &m->side[0], *secondary = &m->side[1];
+    const dd_compare_spec *spec = m->spec;
+    if (advance(m, 0, err) || advance(m, 1, err)) return DD_FAIL;
+    for (unsigned steps = 0; primary->row || secondary->row; steps++) {
+        int order = !primary->row     ? 1
+                    : !secondary->row ? -1
+                                      : dd_key_compare(primary->row, secondary->row, spec->kinds,
+                                                       spec->key_columns);
+        if (order == 0) {
+            if ((primary->length != secondary->length ||
+                 memcmp(primary->row, secondary->row, primary->length) != 0) &&
+                report(m, DD_CHANGED, err))
+                return DD_FAIL;
+            if (advance(m, 0, err) || advance(m, 1, err)) return DD_FAIL;
+        } else if (order < 0) {
+            if (report(m, DD_MISSING, err) || advance(m, 0, err)) return DD_FAIL;
+        } else {
+            if (report(m, DD_EXTRA, err) || advance(m, 1, err)) return DD_FAIL;
+        }
+        if (steps % 1024 == 0 && tell_progress(m, err)) return DD_FAIL;
+    }
+    return tell_progress(m, err);
+}
+
+static dd_status compare_ordered(const dd_compare_spec *spec, dd_compare_result *result,
+                                 dd_err *err) {
+    merge m = {.spec = spec, .result = result, .report = dd_deadline_in(PROGRESS_SECONDS)};
+    dd_status status = dd_cursor_open(&m.side[0], spec, 0, err);
+    if (!status) {
+        status = dd_cursor_open(&m.side[1], spec, 1, err);
+        if (!status) {
+            status = merge_streams(&m, err);
+            dd_cursor_close(&m.side[1]);
+        }
+        dd_cursor_close(&m.side[0]);
+    }
+    dd_buf_free(&m.last_key[0]);
+    dd_buf_free(&m.last_key[1]);
+    return status;
+}
+
+dd_status dd_compare(const dd_compare_spec *spec, dd_compare_result *result, dd_err *err) {
+    *result = (dd_compare_result){0};
+    return spec->ordered ? compare_ordered(spec, result, err)
+                         : dd_compare_partitioned(spec, result, err);
+}

@@ -1,0 +1,33 @@
+#ifndef DD_PAIR_COPY_H
+#define DD_PAIR_COPY_H
+
+/*
+ * Copies the rows of a query on one server into a table of the other: a thread reads and decodes, the
+ * caller's thread encodes and loads. It runs in the transactions that the two connections are in, and
+ * commits nothing itself.
+ */
+
+#include "db/db.h"
+#include "pair/transform.h"
+
+typedef struct dd_copy_progress {
+    uint64_t rows_read;
+    uint64_t rows_written;
+    uint64_t bytes;            /* of canonical rows read */
+} dd_copy_progress;
+
+typedef struct dd_copy_spec {
+    dd_conn *source, *target;
+    const char *query;         /* on the source; its columns are `kinds` */
+    const char *kinds;
+    const char *table;         /* on the target, quoted */
+    const char *columns;       /* quoted, comma-separated, as many as kinds */
+    const dd_transform *transform;   /* or NULL */
+    /* Called about every second from the caller's thread; a failure ends the copy. May be NULL. */
+    dd_status (*progress)(void *context, const dd_copy_progress *so_far, dd_err *err);
+    void *context;
+} dd_copy_spec;
+
+DD_MUST_CHECK dd_status dd_copy(const dd_copy_spec *spec, dd_copy_progress *result, dd_err *err);
+
+#endif

@@ -1,0 +1,134 @@
+--- A model: one table on both sides, and what can be done with its rows.
+
+local core = require "dualdb.core"
+local errors = require "dualdb.errors"
+local fetch = require "dualdb.fetch"
+local row = require "dualdb.row"
+
+---@class dualdb.Model
+---@field name string
+local Model = {}
+Model.__index = Model
+Model.__name = "dualdb.model"
+Model.__tostring = function(self) return ("model %s"):format(self.name) end
+
+---@param db dualdb.Database
+---@param name string
+function Model.new(db, name)
+  return setmetatable({ db = db, name = name }, Model)
+end
+
+-- ---- dual writes of one row ----
+
+--- Inserts a row on both sides; returns it as stored.
+---@param values table<string, any>
+function Model:insert(values)
+  return self.db:write(function(tx) return tx:insert(self.name, values) end)
+end
+
+--- Inserts many rows in one dual write; returns them as stored.
+---@param list table[]
+function Model:insert_many(list)
+  return self.db:write(function(tx) return tx:insert_many(self.name, list) end)
+end
+
+--- Sets columns of the row with the key on both sides; returns the row as stored, or nil.
+function Model:update(key, values)
+  return self.db:write(function(tx) return tx:update(self.name, key, values) end)
+end
+
+--- Deletes the row with the key on both sides; true when there was one.
+function Model:delete(key)
+  return self.db:write(function(tx) return tx:delete(self.name, key) end)
+end
+
+--- Inserts the row or sets its columns; returns it as stored.
+function Model:upsert(values)
+  return self.db:write(function(tx) return tx:upsert(self.name, values) end)
+end
+
+-- ---- reads ----
+
+--- The row with the key on one side; nil when there is none.
+function Model:get_from(side, key)
+  local spec = self.db:spec(self.name)
+  local packed = row.pack_key(spec, key)
+  local found = side:with(fetch.one, spec, side.name, packed)
+  return found and row.unpack(spec, found)
+end
+
+--- Rows whose columns have the values given, in key order.
+function Model:find_on(side, where)
+  local spec = self.db:spec(self.name)
+  local indexes, _, packed = row.pack_given(spec, where or {})
+  local builder = spec.statements[side.name]
+  local conditions, kinds, fields, given = {}, {}, {}, core.fields(packed)
+  local NULL_FIELD = core.pack("t", { core.NULL })
+  for i, index in ipairs(indexes) do
+    if given[i] == NULL_FIELD then
+      conditions[i] = builder.columns[index] .. " is null"
+    else
+      conditions[i] = builder.columns[index] .. " = ?"
+      kinds[#kinds + 1], fields[#fields + 1] = spec.columns[index].kind, given[i]
+    end
+  end
+  local text = builder:scan(#conditions > 0 and table.concat(conditions, " and ") or nil, true)
+  local rows = side:with(function(conn)
+    return conn:fetch(text, table.concat(kinds), table.concat(fields), spec.kinds)
+  end)
+  for i, packed_row in ipairs(rows) do rows[i] = row.unpack(spec, packed_row) end
+  return rows
+end
+
+--- The row with the key, from the primary or, when that is unavailable, the secondary. Second result:
+--- where it came from.
+---@return table<string, any>|nil, { side: string, stale: boolean }
+function Model:get(key)
+  return self.db:read(function(db) return self:get_from(db.side, key) end)
+end
+
+--- Rows whose columns have the values given; see get.
+---@param where table<string, any>|nil
+function Model:find(where)
+  return self.db:read(function(db) return self:find_on(db.side, where) end)
+end
+
+-- ---- the pair ----
+
+local function check_options(what, options, known)
+  for name in pairs(options or {}) do
+    if not known[name] then errors.usage("%s: unknown option %s", what, tostring(name)) end
+  end
+  return options or {}
+end
+
+--- Makes the secondary's table equal to the primary's.
+---@param options { mode: "full"|nil, progress: function|nil }|nil
+---@return dualdb.SyncResult
+function Model:sync(options)
+  options = check_options("sync", options, { mode = true, progress = true })
+  return require("dualdb.sync").run(self.db, self.name, options)
+end
+
+--- Compares the two tables. What the databases do wrong is in the verdict; nothing is written.
+---@param options { progress: function|nil }|nil
+---@return dualdb.Report
+function Model:verify(options)
+  options = check_options("verify", options, { progress = true })
+  self.db:model_definition(self.name)
+  return require("dualdb.verify").run(self.db, self.name, options)
+end
+
+--- Verifies and mends what differs.
+---@param options { strategy: string|function|nil, dry_run: boolean|nil, allow_delete: boolean|nil,
+---   max_rows: integer|nil, show: function|nil, progress: function|nil }|nil
+---@return dualdb.RepairResult
+function Model:repair(options)
+  options = check_options("repair", options, {
+    strategy = true, dry_run = true, allow_delete = true, max_rows = true, show = true,
+    progress = true,
+  })
+  return require("dualdb.repair").run(self.db, { self.name }, options)[1]
+end
+
+return Model

@@ -1,0 +1,116 @@
+--- Rows of a model: Lua tables by the primary's column names on one side, canonical rows (strings, as
+--- the engine reads, compares and writes them) on the other.
+
+local core = require "dualdb.core"
+local errors = require "dualdb.errors"
+
+local row = {}
+
+--- The key that a person gave, as a canonical row: a value, an array, or a table by name.
+---@param spec dualdb.Spec
+---@return string
+function row.pack_key(spec, key)
+  local values = {}
+  if type(key) ~= "table" then
+    if spec.key_count ~= 1 then
+      errors.usage("model %s: the key has %d columns (%s)", spec.name, spec.key_count,
+        table.concat(spec.key_names, ", "))
+    end
+    values[1] = key
+  elseif key[1] ~= nil then
+    if #key ~= spec.key_count then
+      errors.usage("model %s: the key has %d columns (%s), %d values given", spec.name,
+        spec.key_count, table.concat(spec.key_names, ", "), #key)
+    end
+    values = key
+  else
+    for i, name in ipairs(spec.key_names) do values[i] = key[name] end
+    for name in pairs(key) do
+      if not spec.index[name] or spec.index[name] > spec.key_count then
+        errors.usage("model %s: %s is not a column of the key", spec.name, tostring(name))
+      end
+    end
+  end
+  for i, name in ipairs(spec.key_names) do
+    if values[i] == nil or values[i] == core.NULL then
+      errors.usage("model %s: key column %s has no value", spec.name, name)
+    end
+  end
+  return core.pack(spec.key_kinds, values, spec.names)
+end
+
+--- A canonical row as a table by name.
+---@param spec dualdb.Spec
+function row.unpack(spec, packed)
+  local values = core.unpack(spec.kinds, packed)
+  local result = {}
+  for i, name in ipairs(spec.names) do result[name] = values[i] end
+  return result
+end
+
+--- The key of a canonical row or key as a table by name.
+function row.unpack_key(spec, packed)
+  local values = core.unpack(spec.key_kinds, core.prefix(packed, spec.key_count))
+  local result = {}
+  for i, name in ipairs(spec.key_names) do result[name] = values[i] end
+  return result
+end
+
+--- The key as people write it: 7, or (7, "a").
+function row.key_text(spec, packed)
+  local texts = core.texts(spec.key_kinds, core.prefix(packed, spec.key_count))
+  if #texts == 1 then return texts[1] end
+  return "(" .. table.concat(texts, ", ") .. ")"
+end
+
+--- A whole row given as a table by name, packed. Every column must be there.
+function row.pack(spec, values)
+  local list = {}
+  for i, name in ipairs(spec.names) do
+    local value = values[name]
+    if value == nil then value = core.NULL end
+    list[i] = value
+  end
+  return core.pack(spec.kinds, list, spec.names)
+end
+
+--- The columns that `values` gives, in the model's order: their indexes, kinds and packed values.
+--- A name that is no column of the model is a usage error.
+function row.pack_given(spec, values)
+  if type(values) ~= "table" then
+    errors.usage("model %s: a table of columns expected, got a %s", spec.name, type(values))
+  end
+  for name in pairs(values) do
+    if not spec.index[name] then
+      errors.usage("model %s: no column %s", spec.name, tostring(name))
+    end
+  end
+  local indexes, kinds, list, names = {}, {}, {}, {}
+  for i, name in ipairs(spec.names) do
+    if values[name] ~= nil then
+      local n = #indexes + 1
+      indexes[n], kinds[n], list[n], names[n] = i, spec.columns[i].kind, values[name], name
+    end
+  end
+  local kind_letters = table.concat(kinds)
+  return indexes, kind_letters, core.pack(kind_letters, list, names)
+end
+
+--- Names of the columns in which two canonical rows differ.
+---@return string[]
+function row.changed_columns(spec, a, b)
+  local x, y, names = core.fields(a), core.fields(b), {}
+  for i, name in ipairs(spec.names) do
+    if x[i] ~= y[i] then names[#names + 1] = name end
+  end
+  return names
+end
+
+--- The fields of a row at the given indexes, as a row.
+function row.pick(packed, indexes)
+  local fields, picked = core.fields(packed), {}
+  for i, index in ipairs(indexes) do picked[i] = fields[index] end
+  return table.concat(picked)
+end
+
+return row

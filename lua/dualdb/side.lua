@@ -1,0 +1,129 @@
+--- One side of the pair: its connections, and statements on it.
+
+local core = require "dualdb.core"
+
+---@class dualdb.Side
+---@field name "primary"|"secondary"
+---@field driver "mysql"|"postgres"
+local Side = {}
+Side.__index = Side
+
+local IDLE_CONNECTIONS = 4
+
+---@param name "primary"|"secondary"
+---@param driver "mysql"|"postgres"
+---@param settings table<string, string>
+---@param limits { connect: number, statement: number }  seconds
+---@return dualdb.Side
+function Side.new(name, driver, settings, limits)
+  return setmetatable({
+    name = name, driver = driver, settings = settings, limits = limits,
+    idle = {}, closed = false,
+  }, Side)
+end
+
+function Side:connect()
+  return core.connect {
+    driver = self.driver, label = self.name, settings = self.settings,
+    connect_timeout = self.limits.connect, timeout = self.limits.statement,
+  }
+end
+
+--- A connection for the caller's own use, until release.
+function Side:acquire()
+  if self.closed then
+    require("dualdb.errors").raise("usage", "the database is closed")
+  end
+  local conn = table.remove(self.idle) or self:connect()
+  conn:set_timeout(self.limits.statement)
+  return conn
+end
+
+--- Gives a connection back; one that is broken or inside a transaction is closed instead.
+function Side:release(conn)
+  if not self.closed and #self.idle < IDLE_CONNECTIONS and conn:reusable() then
+    self.idle[#self.idle + 1] = conn
+  else
+    conn:close()
+  end
+end
+
+--- Runs fn(conn, ...) and gives the connection back whatever happens. A connection that was idle for
+--- long may have been closed by the server: the caller's statement then fails with `unavailable`.
+function Side:with(fn, ...)
+  local conn = self:acquire()
+  local guard <close> = setmetatable({}, { __close = function() self:release(conn) end })
+  return fn(conn, ...)
+end
+
+--- All rows of a query as an array of tables; second result: the column names in order.
+---@param sql string
+---@return table[], string[]
+function Side:query(sql, ...)
+  return self:with(function(conn, ...) return conn:query(sql, ...) end, ...)
+end
+
+--- Runs one statement and returns { affected, insert_id, tag }.
+---@param sql string
+---@return { affected: integer, insert_id: integer|nil, tag: string|nil }
+function Side:execute(sql, ...)
+  return self:with(function(conn, ...) return conn:execute(sql, ...) end, ...)
+end
+
+--- Streams rows: `for row in side:rows(sql, ...) do`. The connection is given back when the loop ends,
+--- also by break and by an error.
+---@param sql string
+function Side:rows(sql, ...)
+  local conn = self:acquire()
+  local ok, rows = pcall(conn.rows, conn, sql, ...)
+  if not ok then
+    self:release(conn)
+    error(rows)
+  end
+  local function close()
+    if not conn then return end
+    rows:close()
+    self:release(conn)
+    conn = nil
+  end
+  local function next_row()
+    if not conn then return nil end
+    local row = rows()
+    if row == nil then close() end
+    return row
+  end
+  return next_row, nil, nil, setmetatable({}, { __close = close, __gc = close })
+end
+
+--- Runs fn(conn) in a transaction of this side alone.
+function Side:transaction(fn)
+  return self:with(function(conn)
+    conn:execute("begin")
+    local results = table.pack(pcall(fn, conn))
+    if not results[1] then
+      pcall(conn.execute, conn, "rollback")
+      error(results[2])
+    end
+    conn:execute("commit")
+    return table.unpack(results, 2, results.n)
+  end)
+end
+
+---@param name string
+---@return string
+function Side:quote(name)
+  return core.quote(self.driver, name)
+end
+
+--- Product, version and settings of the server as far as dualdb depends on them.
+function Side:info()
+  return self:with(function(conn) return conn:info() end)
+end
+
+function Side:close()
+  self.closed = true
+  for _, conn in ipairs(self.idle) do conn:close() end
+  self.idle = {}
+end
+
+return Side

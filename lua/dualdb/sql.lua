@@ -1,0 +1,144 @@
+--- The statements that dualdb makes itself, in each server's dialect. Values are always bound; names
+--- are always quoted.
+
+local core = require "dualdb.core"
+
+local sql = {}
+
+---@class dualdb.Statements
+---@field driver string
+---@field table string          quoted
+---@field columns string[]      quoted, key columns first
+---@field key_count integer
+
+--- A builder for one table on one side.
+---@param driver string
+---@param table_name string
+---@param column_names string[]  key columns first
+---@param key_count integer
+function sql.statements(driver, table_name, column_names, key_count)
+  local columns = {}
+  for i, name in ipairs(column_names) do columns[i] = core.quote(driver, name) end
+  return setmetatable({
+    driver = driver, table = core.quote(driver, table_name), columns = columns,
+    key_count = key_count,
+  }, { __index = sql })
+end
+
+local function pick(list, from, to)
+  return table.concat(list, ", ", from, to)
+end
+
+local function marks(count)
+  return string.rep("?", count, ", ")
+end
+
+function sql:column_list()
+  return pick(self.columns, 1, #self.columns)
+end
+
+function sql:key_list()
+  return pick(self.columns, 1, self.key_count)
+end
+
+--- "k1 = ? and k2 = ?"
+function sql:key_match()
+  local parts = {}
+  for i = 1, self.key_count do parts[i] = self.columns[i] .. " = ?" end
+  return table.concat(parts, " and ")
+end
+
+local LOCKS = {
+  mysql = { share = " lock in share mode", update = " for update" },
+  postgres = { share = " for share", update = " for update" },
+}
+
+---@param lock "share"|"update"|nil
+function sql:lock(lock)
+  return lock and LOCKS[self.driver][lock] or ""
+end
+
+--- All rows, in key order when wanted; `where` is the person's own SQL.
+function sql:scan(where, ordered)
+  local text = ("select %s from %s"):format(self:column_list(), self.table)
+  if where then text = ("%s where (%s)"):format(text, where) end
+  if ordered then text = ("%s order by %s"):format(text, self:key_list()) end
+  return text
+end
+
+function sql:select_by_key(lock)
+  return ("select %s from %s where %s%s"):format(self:column_list(), self.table, self:key_match(),
+                                                self:lock(lock))
+end
+
+--- "k1 in (?, ?)" or "(k1, k2) in ((?, ?), ...)" for `count` keys.
+function sql:any_key_match(count)
+  if self.key_count == 1 then return ("%s in (%s)"):format(self.columns[1], marks(count)) end
+  return ("(%s) in (%s)"):format(self:key_list(),
+    string.rep("(" .. marks(self.key_count) .. ")", count, ", "))
+end
+
+--- Rows with any of `count` keys.
+function sql:select_by_keys(count, lock)
+  return ("select %s from %s where %s%s"):format(self:column_list(), self.table,
+                                                self:any_key_match(count), self:lock(lock))
+end
+
+--- `names` are the columns that are given, quoted; nil means all. `count` rows at once (default 1).
+function sql:insert(names, count)
+  names = names or self.columns
+  if #names == 0 then
+    return self.driver == "mysql" and ("insert into %s () values ()"):format(self.table)
+      or ("insert into %s default values"):format(self.table)
+  end
+  -- Identity columns take the value that the other side has given.
+  local override = self.driver == "postgres" and " overriding system value" or ""
+  return ("insert into %s (%s)%s values %s"):format(self.table, table.concat(names, ", "), override,
+                                                   string.rep("(" .. marks(#names) .. ")",
+                                                              count or 1, ", "))
+end
+
+local function assignments(names, format)
+  local parts = {}
+  for i, name in ipairs(names) do parts[i] = format:gsub("%%s", (name:gsub("%%", "%%%%"))) end
+  return table.concat(parts, ", ")
+end
+
+--- Sets the columns given; parameters: their values, then the key.
+function sql:update(names)
+  return ("update %s set %s where %s"):format(self.table, assignments(names, "%s = ?"),
+                                             self:key_match())
+end
+
+function sql:delete()
+  return ("delete from %s where %s"):format(self.table, self:key_match())
+end
+
+function sql:delete_keys(count)
+  return ("delete from %s where %s"):format(self.table, self:any_key_match(count))
+end
+
+--- Insert, or set the columns that are not the key. `names` and `count` as in insert.
+function sql:upsert(names, count)
+  names = names or self.columns
+  local keys, others = {}, {}
+  for i = 1, self.key_count do keys[self.columns[i]] = true end
+  for _, name in ipairs(names) do
+    if not keys[name] then others[#others + 1] = name end
+  end
+  if self.driver == "mysql" then
+    if #others == 0 then
+      local key = self.columns[1]
+      return ("%s on duplicate key update %s = %s"):format(self:insert(names, count),
+                                                          key, key)
+    end
+    return ("%s on duplicate key update %s"):format(self:insert(names, count),
+                                                   assignments(others, "%s = values(%s)"))
+  end
+  local action = #others == 0 and "nothing"
+    or "update set " .. assignments(others, "%s = excluded.%s")
+  return ("%s on conflict (%s) do %s"):format(self:insert(names, count), self:key_list(),
+                                               action)
+end
+
+return sql

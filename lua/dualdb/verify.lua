@@ -1,0 +1,175 @@
+--- Verify: are the two tables of a model equal? One pass over both, every difference confirmed.
+
+local core = require "dualdb.core"
+local errors = require "dualdb.errors"
+local fetch = require "dualdb.fetch"
+local recheck = require "dualdb.recheck"
+local row = require "dualdb.row"
+local Spool = require "dualdb.spool"
+
+local verify = {}
+
+--- Differences that are held in memory before they are confirmed together.
+local PENDING_COUNT = 10000
+local PENDING_BYTES = 8 * 1024 * 1024
+
+---@class dualdb.Report
+---@field model string
+---@field verdict "equal"|"different"|"not_verified"
+---@field reason string|nil        why it is not verified
+---@field error dualdb.Error|nil
+---@field rows_primary integer
+---@field rows_secondary integer
+---@field missing integer          absent on the secondary
+---@field extra integer            absent on the primary
+---@field changed integer
+---@field not_verified integer     rows that could not be judged
+---@field method string
+---@field chunks integer
+---@field columns string[]         columns that were compared
+---@field uncovered string[]       columns of the secondary that the primary does not have
+---@field seconds number
+local Report = {}
+Report.__index = Report
+
+--- Iterates over the differences: { kind, key, columns, primary, secondary }, with rows as tables by
+--- the primary's column names, nil where there is no row.
+function Report:differences()
+  if not self.spool then return function() end end
+  local spec, next_found = self.spec, self.spool:each()
+  return function()
+    local found = next_found()
+    if not found then return nil end
+    return {
+      kind = found.kind,
+      key = row.unpack_key(spec, found.key),
+      columns = found.kind == "changed" and row.changed_columns(spec, found.primary, found.secondary)
+        or {},
+      primary = found.primary and row.unpack(spec, found.primary),
+      secondary = found.secondary and row.unpack(spec, found.secondary),
+    }
+  end
+end
+
+--- The same as lines of JSON, with exact values. `write(line)` is called for each.
+function Report:write_jsonl(write)
+  if not self.spool then return end
+  local spec = self.spec
+  for found in self.spool:each() do
+    local columns = {}
+    if found.kind == "changed" then
+      for i, name in ipairs(row.changed_columns(spec, found.primary, found.secondary)) do
+        columns[i] = core.json_string(name)
+      end
+    end
+    local parts = {
+      ('{"model":%s,"kind":"%s","key":%s,"columns":[%s]'):format(core.json_string(spec.name),
+        found.kind, core.row_json(spec.key_kinds, core.prefix(found.key, spec.key_count),
+          spec.key_names), table.concat(columns, ",")),
+    }
+    for _, side in ipairs { "primary", "secondary" } do
+      parts[#parts + 1] = (',"%s":%s'):format(side,
+        found[side] and core.row_json(spec.kinds, found[side], spec.names) or "null")
+    end
+    write(table.concat(parts) .. "}\n")
+  end
+end
+
+local function new_report(name)
+  return setmetatable({
+    model = name, verdict = "not_verified", rows_primary = 0, rows_secondary = 0, missing = 0,
+    extra = 0, changed = 0, not_verified = 0, method = "stream", chunks = 0, columns = {},
+    uncovered = {}, seconds = 0,
+  }, Report)
+end
+
+--- Collects raw differences and passes the confirmed ones on to the report.
+local function collector(report, spec, conns)
+  local pending, bytes = {}, 0
+  local function flush()
+    if #pending == 0 then return end
+    local batch = pending
+    pending, bytes = {}, 0
+    report.not_verified = report.not_verified + recheck.confirm(conns, spec, batch, function(found)
+      report[found.kind] = report[found.kind] + 1
+      report.spool:add(found)
+    end)
+  end
+  local function add(_, key, primary, secondary)
+    local seen = primary ~= nil or secondary ~= nil  -- else only the key is known
+    pending[#pending + 1] = {
+      key = key, primary = primary, secondary = secondary, seen = seen, since = core.clock(),
+    }
+    bytes = bytes + #key + #(primary or "") + #(secondary or "")
+    if #pending >= PENDING_COUNT or bytes >= PENDING_BYTES then flush() end
+  end
+  return add, flush
+end
+
+local function compare(db, spec, report, progress)
+  local primary, secondary = db.primary:acquire(), db.secondary:acquire()
+  local again = { primary = db.primary:acquire(), secondary = db.secondary:acquire() }
+  local guard <close> = setmetatable({}, { __close = function()
+    db.primary:release(primary)
+    db.secondary:release(secondary)
+    db.primary:release(again.primary)
+    db.secondary:release(again.secondary)
+  end })
+  local add, flush = collector(report, spec, again)
+  local result = core.compare {
+    primary = primary, secondary = secondary,
+    primary_query = spec.statements.primary:scan(spec.filter.primary, spec.ordered),
+    secondary_query = spec.statements.secondary:scan(spec.filter.secondary, spec.ordered),
+    kinds = spec.kinds, key_columns = spec.key_count, ordered = spec.ordered,
+    expected_rows = spec.estimated_rows, transform = fetch.transform(spec),
+    difference = add,
+    progress = progress and function(so_far)
+      progress { model = spec.name, rows = so_far.rows_primary, of = spec.estimated_rows,
+                 differences = so_far.differences }
+    end,
+  }
+  flush()
+  report.rows_primary, report.rows_secondary = result.rows_primary, result.rows_secondary
+  report.chunks = result.chunks
+end
+
+local function judge(report)
+  if report.not_verified > 0 then
+    report.verdict = "not_verified"
+    report.reason = ("%d rows changed at every look"):format(report.not_verified)
+  elseif report.missing + report.extra + report.changed > 0 then
+    report.verdict = "different"
+  else
+    report.verdict = "equal"
+  end
+end
+
+--- Compares the two tables of a model. Never raises for what the databases do: an error makes the
+--- verdict `not_verified` and is in report.error. An interrupt is raised.
+---@param db dualdb.Database
+---@param model_name string
+---@param options { progress: function|nil }|nil
+---@return dualdb.Report
+function verify.run(db, model_name, options)
+  options = options or {}
+  local report = new_report(model_name)
+  local started = core.clock()
+  report.spool = Spool.new()
+  local ok, err = pcall(function()
+    local spec = db:spec(model_name)
+    report.spec = spec
+    report.columns, report.uncovered = spec.names, spec.uncovered
+    report.method = spec.ordered and "stream" or "stream-partitioned"
+    compare(db, spec, report, options.progress)
+    judge(report)
+  end)
+  report.seconds = core.clock() - started
+  if not ok then
+    err = errors.wrap(err)
+    if err.class == "canceled" or err.class == "usage" then error(err, 0) end
+    report.verdict, report.reason, report.error = "not_verified", err.message, err
+  end
+  return report
+end
+
+return verify
