@@ -8,6 +8,8 @@
  * in classify.def, in the order in which they are tried.
  */
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 typedef enum {
@@ -25,5 +27,22 @@ dd_phase dd_phase_of(const char *sql);
  */
 void dd_classify_mysql(dd_err *err, dd_phase phase);
 void dd_classify_postgres(dd_err *err, dd_phase phase);
+
+/*
+ * One row of the tables, with an error that it is for: classifying `code` or `sqlstate` with `text`
+ * as the message gives `class_`, and `at_commit` in DD_PHASE_COMMIT.
+ */
+typedef struct dd_classification {
+    const char *driver;   /* "mysql" or "postgres" */
+    int code;             /* 0 when the row goes by sqlstate */
+    char sqlstate[6];     /* "" when there is none */
+    const char *text;     /* what the message contains, `*` for anything; "" when any fits */
+    dd_class class_;
+    dd_class at_commit;
+    const char *hint;     /* "" when there is none */
+} dd_classification;
+
+/* The row `index`, from 0, in the order in which they are tried; false when there are no more. */
+bool dd_classification_at(unsigned index, dd_classification *out);
 
 #endif

@@ -26,12 +26,15 @@ struct dd_stream {
     dd_column *columns;        /* made and freed by the driver */
     unsigned column_count;
     bool done;                 /* the end of the data was seen, or the stream failed */
+    bool failed;               /* set by db.c after an error; the stream only takes close */
 };
 
 struct dd_load {
     dd_conn *conn;
     char *kinds;               /* owned by db.c; column_count letters */
     unsigned column_count;
+    dd_value *values;          /* owned by db.c: views of the row being loaded */
+    bool failed;               /* set by the driver: rows were lost, it only takes abort */
 };
 
 struct dd_driver {

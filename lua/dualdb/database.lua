@@ -50,7 +50,9 @@ function Database.new(settings)
   }
   self.schema = Schema.new(self)
   setmetatable(self, Database)
-  for name, definition in pairs(settings.models or {}) do self:model(name, definition) end
+  for name, definition in pairs(settings.models or {}) do  -- checked by config.load
+    self.definitions[name] = definition
+  end
   return self
 end
 
@@ -62,7 +64,7 @@ end
 ---@return dualdb.Model
 function METHODS:model(name, definition)
   if type(name) ~= "string" or name == "" then errors.usage("a model's name is a string") end
-  local model = config.model(name, definition or {}, self.config)
+  local model = config.model(self.config, name, definition or {})
   self.definitions[name] = model
   self.specs[name] = nil
   self.models[name] = Model.new(self, name)
@@ -84,7 +86,7 @@ function METHODS:model_definition(name)
   local definition = self.definitions[name]
   if definition then return definition end
   if not self:declares_models() and discoverable(self.schema:table("primary", name)) then
-    return config.model(name, { table = name }, self.config)
+    return config.model(self.config, name, { table = name })
   end
   return errors.usage("no model %s", tostring(name))
 end

@@ -1,8 +1,9 @@
 --- The .env file: NAME=value, one a line.
 ---
 --- `export ` before a name is allowed; `#` starts a comment at the start of a line or after a
---- blank; 'single quotes' are literal; "double quotes" know \n \t \r \" \$ and \\. Nothing is expanded. A
---- line that is none of this is an error and not skipped; no value is ever part of a message.
+--- blank; 'single quotes' are literal; "double quotes" know \n \t \r \" \$ and \\. Nothing is
+--- expanded. A line that is none of this is an error and not skipped; no value is ever part of a
+--- message.
 
 local errors = require "dualdb.errors"
 
