@@ -194,9 +194,9 @@ dd_status dd_load_open(dd_conn *conn, const char *table, const char *columns, co
 
 dd_status dd_load_row(dd_load *load, const uint8_t *row, size_t length, dd_err *err) {
     dd_conn *conn = load->conn;
+    if (load->failed) return labeled(conn, dd_fail(err, DD_USAGE, "the load has failed"), err);
     dd_status status =
-        load->failed ? dd_fail(err, DD_USAGE, "the load has failed")
-                     : dd_row_split(row, length, load->kinds, load->column_count, load->values, err);
+        dd_row_split(row, length, load->kinds, load->column_count, load->values, err);
     if (status == DD_OK) status = conn->driver->load_row(load, load->values, err);
     return labeled(conn, status, err);
 }
@@ -243,8 +243,9 @@ dd_status dd_quote_identifier(const char *driver, const char *name, size_t lengt
     for (size_t i = 0; i < length; i++) /* in UTF-8, characters are the bytes that start one */
         if (found->name_limit_bytes || ((unsigned char)name[i] & 0xC0) != 0x80) units++;
     if (units > found->name_limit)
-        return dd_fail(err, DD_USAGE, "name \"%.*s\" is longer than %u %s", (int)(length < 200 ? length : 200),
-                       name, found->name_limit, found->name_limit_bytes ? "bytes" : "characters");
+        return dd_fail(err, DD_USAGE, "name \"%.*s\" is longer than %u %s",
+                       (int)(length < 200 ? length : 200), name, found->name_limit,
+                       found->name_limit_bytes ? "bytes" : "characters");
     dd_buf_add_byte(out, (uint8_t)found->quote);
     for (size_t i = 0; i < length; i++) {
         if (name[i] == found->quote) dd_buf_add_byte(out, (uint8_t)found->quote);

@@ -119,7 +119,9 @@ void dd_stream_close(dd_stream *stream);
  */
 DD_MUST_CHECK dd_status dd_load_open(dd_conn *conn, const char *table, const char *columns,
                                      const char *kinds, dd_load **out, dd_err *err);
-/* Adds one canonical row. */
+/* Adds one canonical row. A value that the column cannot take, found before the row is sent, fails
+ * with class `data`, and the load can go on without that row. After any other error it only takes
+ * finish, which fails too, or abort. */
 DD_MUST_CHECK dd_status dd_load_row(dd_load *load, const uint8_t *row, size_t length, dd_err *err);
 /* Ends the load and frees it, whatever it returns; *rows is what the server counted. */
 DD_MUST_CHECK dd_status dd_load_finish(dd_load *load, uint64_t *rows, dd_err *err);

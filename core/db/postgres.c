@@ -10,15 +10,15 @@
 /* ---- connecting ---- */
 
 /*
- * The session's time zone. libpq sends PGTZ in the startup packet, where poolers accept it; there is
- * no connection setting for it but `options`, which they refuse. Set once: the environment is shared
- * by all threads.
+ * The session's time zone. libpq sends PGTZ in the startup packet, where poolers accept it; the
+ * only connection setting for it is `options`, which they refuse. Set once: all threads share the
+ * environment.
  */
 static void set_time_zone(void) { setenv("PGTZ", "UTC", 1); }
 
 /*
- * Notices never go to stderr. A WARNING with COMMIT can mean that it is not durable yet, and an error
- * that comes while nothing is under way is the server's farewell.
+ * Notices never go to stderr. A WARNING with COMMIT can mean that it is not durable yet, and an
+ * error that comes while nothing is under way is the server's farewell.
  */
 static void on_notice(void *owner, const PGresult *notice) {
     dd_pg *pg = owner;
@@ -110,8 +110,8 @@ static dd_status check_session(PGconn *pq, dd_err *err) {
     for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
         const char *value = PQparameterStatus(pq, needs[i].name);
         if (value && strcmp(value, needs[i].needed) != 0)
-            return dd_fail(err, DD_CONFIG, "session has %s %s, and %s is needed", needs[i].name, value,
-                           needs[i].needed);
+            return dd_fail(err, DD_CONFIG, "session has %s %s, and %s is needed", needs[i].name,
+                           value, needs[i].needed);
     }
     return DD_OK;
 }

@@ -101,7 +101,8 @@ bool dd_pg_cancel_send(dd_pg_cancel *cancel) {
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += (time_t)DD_PG_PATIENCE;
     int late = 0;
-    while (!req->done && !late) late = pthread_cond_timedwait(&cancel->changed, &cancel->lock, &until);
+    while (!req->done && !late)
+        late = pthread_cond_timedwait(&cancel->changed, &cancel->lock, &until);
     bool taken = req->done && req->taken;
     if (req->done) free(req);
     else req->abandoned = true;

@@ -117,8 +117,8 @@ dd_status dd_pg_misfit(dd_pg *pg, const PGresult *columns, unsigned at, dd_kind 
     if (kind)
         return dd_fail(err, DD_SCHEMA, "column \"%s\" has type %s, which dualdb cannot %s as %s",
                        column, name, verb, dd_kind_name(kind));
-    return dd_fail(err, DD_SCHEMA, "column \"%s\" has type %s, which dualdb cannot %s", column, name,
-                   verb);
+    return dd_fail(err, DD_SCHEMA, "column \"%s\" has type %s, which dualdb cannot %s", column,
+                   name, verb);
 }
 
 dd_status dd_pg_name_column(const char *column, dd_err *err) {

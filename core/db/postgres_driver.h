@@ -53,13 +53,13 @@ void dd_pg_limit(dd_pg *pg);
 
 /* Waits, at most until pg->deadline, for input (and reads it), or with `write` for room to send. */
 dd_pg_wake dd_pg_wait(dd_pg *pg, bool write);
-/* The same for sending all that libpq holds, and for the next result (NULL: the statement is over). */
+/* The same for sending all that libpq holds, and for the next result (NULL: nothing is left). */
 dd_pg_wake dd_pg_flush(dd_pg *pg);
 dd_pg_wake dd_pg_result(dd_pg *pg, PGresult **out);
 
 /*
- * The next result; a statement that is late or interrupted is cancelled, and the results of that are
- * given. Fails when there is no answer even then; the connection is BROKEN.
+ * The next result; a statement that is late or interrupted is cancelled, and the results of that
+ * are given. Fails when there is no answer even then; the connection is BROKEN.
  */
 DD_MUST_CHECK dd_status dd_pg_answer(dd_pg *pg, PGresult **out, dd_err *err);
 /* Sends all that libpq holds, with the same care. */
@@ -97,8 +97,9 @@ void dd_pg_message(dd_err *err, const char *text);
 /* The columns that a statement without parameters would return, as the result of a Describe. */
 DD_MUST_CHECK dd_status dd_pg_describe(dd_pg *pg, const char *sql, PGresult **out, dd_err *err);
 /*
- * Fails with class `schema`: the column's type, which is named if the server can still be asked, does
- * not fit `kind` (0: fits no kind). `verb` is "read" or "write". The connection must be idle.
+ * Fails with class `schema`: the type of column `at`, which is named if the server can still be
+ * asked, does not fit `kind` (0: fits no kind). `verb` is "read" or "write". The connection must be
+ * idle.
  */
 dd_status dd_pg_misfit(dd_pg *pg, const PGresult *columns, unsigned at, dd_kind kind,
                        const char *verb, dd_err *err);

@@ -33,7 +33,8 @@ static void free_load(dd_pg_load *l) {
 static dd_status check_columns(dd_pg_load *l, const PGresult *columns, const char *kinds,
                                unsigned count, dd_err *err) {
     if ((unsigned)PQnfields(columns) != count)
-        return dd_fail(err, DD_USAGE, "a load of %u kinds into %d columns", count, PQnfields(columns));
+        return dd_fail(err, DD_USAGE, "a load of %u kinds into %d columns", count,
+                       PQnfields(columns));
     l->types = dd_calloc(count, sizeof *l->types);
     l->names = dd_calloc((size_t)count + 1, sizeof *l->names);
     for (unsigned i = 0; i < count; i++) {
@@ -119,9 +120,9 @@ static dd_status fail_load(dd_pg_load *l, dd_pg_wake why, dd_err *err) {
 }
 
 /*
- * Gives everything to the server. Input is read meanwhile (dd_pg_flush), or both ends could wait for
- * the other to read. Once a row has failed the server reads the rest and throws it away; libpq shows
- * the error at the end only.
+ * Gives everything to the server. Input is read meanwhile (dd_pg_flush), or both ends could wait
+ * for the other to read. Once a row has failed the server reads the rest and throws it away; libpq
+ * shows the error at the end only.
  */
 static dd_status give_all(dd_pg_load *l, dd_err *err) {
     dd_pg *pg = pg_of_load(l);

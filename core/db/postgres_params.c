@@ -18,7 +18,8 @@ static void year_before_christ(dd_buf *text, size_t start) {
     const bool negative = *at == '-';
     if (negative) at++, length--;
     while (digits < length && at[digits] >= '0' && at[digits] <= '9') digits++;
-    if (digits == 0 || digits >= sizeof year || length - digits >= sizeof rest) return; /* infinity */
+    /* infinity has no digits */
+    if (digits == 0 || digits >= sizeof year || length - digits >= sizeof rest) return;
     memcpy(year, at, digits);
     year[digits] = '\0';
     const long number = strtol(year, NULL, 10);

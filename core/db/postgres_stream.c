@@ -163,7 +163,8 @@ static bool is_query(const char *sql) {
     if (*at == '(') return true;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         const size_t length = strlen(words[i]);
-        if (strncasecmp(at, words[i], length) == 0 && strchr(" \t\r\n\f(*'\"", at[length])) return true;
+        if (strncasecmp(at, words[i], length) == 0 && strchr(" \t\r\n\f(*'\"", at[length]))
+            return true;
     }
     return false;
 }
@@ -174,7 +175,7 @@ static size_t trimmed_length(const char *sql) {
     return length;
 }
 
-/* A semicolon before a last comment would end COPY's query; one in a literal costs only the speed. */
+/* A semicolon before a last comment would end COPY's query; one in a literal only costs speed. */
 static bool fits_copy(const char *sql) {
     return is_query(sql) && !memchr(sql, ';', trimmed_length(sql));
 }
@@ -305,7 +306,7 @@ static bool whole_tuple(const dd_pg_stream *s, size_t at) {
     return true;
 }
 
-/* Decodes the tuple that is next. *enough is false, and nothing is used, until all of it is there. */
+/* Decodes the next tuple. *enough is false, and nothing is used, until all of it is there. */
 static dd_status read_tuple(dd_pg_stream *s, dd_buf *row, bool *enough, dd_err *err) {
     *enough = false;
     if (s->length - s->at < 2) return DD_OK;

@@ -18,13 +18,13 @@ static dd_pg_wake read_input(dd_pg *pg) {
 }
 
 /*
- * The TLS library may hold bytes that poll() cannot see: libpq reads as much as fits its buffer, and
- * a record of 16 kB (proxies send such) may not. So with TLS each wake-up is followed by one more
- * read, and so is each slice.
+ * The TLS library may hold bytes that poll() cannot see: libpq reads as much as fits its buffer,
+ * and a record of 16 kB (proxies send such) may not. So with TLS each wake-up is followed by one
+ * more read, and so is each slice.
  *
  * An interrupt counts only when the server had nothing to say for a moment: what ends a transaction
- * after an interrupt (ROLLBACK, ROLLBACK PREPARED) must still get through. Whoever reads without end
- * looks at the flag itself.
+ * after an interrupt (ROLLBACK, ROLLBACK PREPARED) must still get through. Whoever reads without
+ * end looks at the flag itself.
  */
 dd_pg_wake dd_pg_wait(dd_pg *pg, bool write) {
     if (pg->reread) {
@@ -190,7 +190,7 @@ static bool is_row(const PGresult *result) {
     return PQresultStatus(result) == PGRES_SINGLE_TUPLE;
 }
 
-/* Keeps in *last the result that tells the outcome: the first error, else the last that is no row. */
+/* Keeps in *last the result that tells the outcome: the first error, else the last but rows. */
 static void keep(PGresult **last, PGresult *result) {
     if (is_row(result) || (*last && is_error(*last))) {
         PQclear(result);
@@ -235,7 +235,7 @@ bool dd_pg_abandon(dd_pg *pg, double grace, PGresult **last) {
     if (!last) last = &unread;
     dd_pg_wake wake = DD_PG_LATE;
     dd_pg_wake why = pg->stopped;
-    if (!pg->stopped) pg->stopped = DD_PG_LATE; /* this wait is short: an interrupt does not end it */
+    if (!pg->stopped) pg->stopped = DD_PG_LATE; /* a short wait, which no interrupt ends */
     if (grace > 0) {
         pg->deadline = dd_deadline_in(grace);
         wake = drain(pg, last);
@@ -252,7 +252,7 @@ bool dd_pg_abandon(dd_pg *pg, double grace, PGresult **last) {
 }
 
 dd_status dd_pg_give_up(dd_pg *pg, dd_pg_wake why, dd_err *err) {
-    const double grace = pg->stopped ? DD_PG_PATIENCE : 0; /* stopped: it has been cancelled already */
+    const double grace = pg->stopped ? DD_PG_PATIENCE : 0; /* it may be cancelled already */
     PGresult *last = NULL;
     if (why == DD_PG_LOST) {
         /* The error that the server sent last, if it did, is read here without waiting. */

@@ -366,7 +366,6 @@ static bool is_text_type(uint32_t oid) { return oid == TEXT || oid == VARCHAR ||
 
 /* Why jsonb refuses a number, given in JSON's own form: it keeps numbers as numeric. */
 static bool number_fits_numeric(const dd_number *number) {
-    if (dd_number_is_zero(number)) return true;
     int64_t whole = (int64_t)number->whole_length + number->exponent;
     int64_t fraction = (int64_t)number->fraction_length - number->exponent;
     return whole <= PG_LONGEST_WHOLE && fraction <= PG_LONGEST_FRACTION;

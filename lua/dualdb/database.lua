@@ -34,19 +34,27 @@ Database.__close = function(self) self:close() end
 Database.__name = "dualdb.database"
 Database.__tostring = function(self) return ("dualdb (%s)"):format(self.name) end
 
+--- What a URL says of time-outs is for that side alone.
+local function new_side(name, driver, settings)
+  local connection = {}
+  for key, value in pairs(settings[name]) do connection[key] = value end
+  local connect = tonumber(connection["connect-timeout"] or connection.connect_timeout)
+  connection["connect-timeout"], connection.connect_timeout = nil, nil
+  return Side.new(name, driver, connection, {
+    connect = connect or settings.policy.connect_timeout,
+    statement = settings.policy.statement_timeout,
+  })
+end
+
 --- Opens the pair. Nothing is connected before it is needed.
 ---@param settings table   what config.load returned
 ---@return dualdb.Database
 function Database.new(settings)
-  local limits = {
-    connect = settings.policy.connect_timeout or 15,
-    statement = settings.policy.statement_timeout or 300,
-  }
   local self = {
     config = settings, name = settings.name, policy = settings.policy, models = {},
     definitions = {}, specs = {}, closed = false,
-    primary = Side.new("primary", "mysql", settings.primary, limits),
-    secondary = Side.new("secondary", "postgres", settings.secondary, limits),
+    primary = new_side("primary", "mysql", settings),
+    secondary = new_side("secondary", "postgres", settings),
   }
   self.schema = Schema.new(self)
   setmetatable(self, Database)

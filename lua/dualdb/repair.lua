@@ -190,7 +190,8 @@ local function pass(db, job, options, deleting)
       job.result.planned = job.result.planned + 1
       if options.dry_run then
         for _, change in ipairs(planned.changes) do
-          options.show(statement.render(db, job.spec, change, found), job.spec, found)
+          options.show(statement.render(db, job.spec, change, found), job.spec, found,
+            change.side)
         end
       else
         batch[#batch + 1] = planned

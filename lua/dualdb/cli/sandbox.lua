@@ -23,18 +23,12 @@ local function status_code(status)
   return status.secondary.answers and 0 or 5
 end
 
-local function print_json(out, ok, fields)
-  local document = { command = "sandbox", ok = ok }
-  for key, value in pairs(fields) do document[key] = value end
-  out.print(require("cjson").encode(document))
-end
-
 local actions = {}
 
 function actions.up(args, out, opts)
   local status = sandbox.up(opts)
   if args.json then
-    print_json(out, true, { sandbox = status })
+    out.result { sandbox = status }
   else
     out.print(string.format("the sandbox in %s is up", status.dir))
     out.print(side_line("primary", status.primary))
@@ -48,7 +42,7 @@ end
 function actions.down(args, out, opts)
   local removed = sandbox.down(opts)
   if args.json then
-    print_json(out, true, { removed = removed })
+    out.result { removed = removed }
   else
     out.print(removed and "the sandbox is removed" or "there is no sandbox")
   end
@@ -59,7 +53,7 @@ function actions.status(args, out, opts)
   local status = sandbox.status(opts)
   local code = status_code(status)
   if args.json then
-    print_json(out, code == 0, { sandbox = status })
+    out.result { sandbox = status }
   elseif not status.exists then
     out.print("there is no sandbox in " .. status.dir)
   else
@@ -75,7 +69,7 @@ function actions.env(args, out, opts)
   if args.json then
     local env = {}
     for _, pair in ipairs(pairs_of_env) do env[pair[1]] = pair[2] end
-    print_json(out, true, { env = env })
+    out.result { env = env }
   else
     for _, pair in ipairs(pairs_of_env) do
       out.print("export " .. pair[1] .. "=" .. quote(pair[2]))

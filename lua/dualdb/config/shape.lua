@@ -132,6 +132,8 @@ local POLICY = {
   retry = { is "table", "a table" },
   breaker = { is "table", "a table" },
   max_staleness = { not_negative, "a number of seconds" },
+  connect_timeout = { positive, "a number of seconds above 0" },
+  statement_timeout = { positive, "a number of seconds above 0" },
 }
 local RETRY = {
   base = { positive, "a number of seconds above 0" },
@@ -255,6 +257,8 @@ function shape.policy(value, place)
               cap = retry.cap or math.max(2, retry.base or 2) },
     breaker = { failures = breaker.failures or 3, open = breaker.open or 10 },
     max_staleness = given.max_staleness,
+    connect_timeout = given.connect_timeout or 15,  -- a server that was suspended has to wake up
+    statement_timeout = given.statement_timeout or 300,
   }
   if policy.preset == "strict" and policy.commit == "journaled" then
     place:fail({ "policy", "commit" },

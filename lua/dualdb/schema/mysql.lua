@@ -26,7 +26,9 @@ local function kind_of(column)
   return KINDS[column.type]
 end
 
---- The labels of enum('a','it''s'): quotes inside are doubled.
+local LABEL_ESCAPES = { ["0"] = "\0", n = "\n", r = "\r", ["\\"] = "\\" }
+
+--- The labels of enum('a','it''s'): quotes inside are doubled, the rest is escaped by backslashes.
 local function enum_labels(column_type)
   local body = column_type:match("^enum(%(.*%))$")
   local labels, at = {}, 2
@@ -35,7 +37,7 @@ local function enum_labels(column_type)
     at = at + 1
     while true do
       local stop = body:find("'", at, true)
-      label[#label + 1] = body:sub(at, stop - 1)
+      label[#label + 1] = body:sub(at, stop - 1):gsub("\\(.)", LABEL_ESCAPES)
       at = stop + 1
       if body:sub(at, at) ~= "'" then break end
       label[#label + 1] = "'"
@@ -75,6 +77,7 @@ order by table_name, index_name, seq_in_index]]
 local FOREIGN_KEYS = [[
 select k.table_name as tab, k.constraint_name as name, k.column_name as col,
        k.referenced_table_name as referenced_table, k.referenced_column_name as referenced_column,
+       k.referenced_table_schema <> k.table_schema as is_foreign,
        r.update_rule as on_update, r.delete_rule as on_delete
 from information_schema.key_column_usage k
 join information_schema.referential_constraints r
@@ -83,9 +86,20 @@ join information_schema.referential_constraints r
 where k.table_schema = database() and k.referenced_table_name is not null
 order by k.table_name, k.constraint_name, k.ordinal_position]]
 
-local JSON_CHECKS = [[
-select table_name as tab, check_clause as clause
-from information_schema.check_constraints where constraint_schema = database()]]
+local CHECKS = {
+  mariadb = [[
+select table_name as tab, constraint_name as name, check_clause as clause
+from information_schema.check_constraints where constraint_schema = database()
+order by table_name, constraint_name]],
+  mysql = [[
+select t.table_name as tab, c.constraint_name as name, c.check_clause as clause
+from information_schema.check_constraints c
+join information_schema.table_constraints t
+  on t.constraint_schema = c.constraint_schema and t.constraint_name = c.constraint_name
+ and t.constraint_type = 'CHECK'
+where c.constraint_schema = database()
+order by t.table_name, c.constraint_name]],
+}
 
 local function read_columns(conn, tables)
   for _, row in ipairs(conn:query(COLUMNS)) do
@@ -139,7 +153,8 @@ local function read_foreign_keys(conn, tables)
       local key = tab.foreign_keys[#tab.foreign_keys]
       if not key or key.name ~= row.name then
         key = { name = row.name, columns = {}, referenced_table = row.referenced_table,
-                referenced_columns = {}, on_update = row.on_update, on_delete = row.on_delete }
+                referenced_columns = {}, on_update = row.on_update, on_delete = row.on_delete,
+                elsewhere = tonumber(row.is_foreign) == 1 }  -- in another database
         tab.foreign_keys[#tab.foreign_keys + 1] = key
       end
       key.columns[#key.columns + 1] = row.col
@@ -148,14 +163,17 @@ local function read_foreign_keys(conn, tables)
   end
 end
 
---- MariaDB's JSON is longtext with a check constraint json_valid(`column`).
-local function read_json_checks(conn, tables)
-  if conn:info().product ~= "mariadb" then return end
-  for _, row in ipairs(conn:query(JSON_CHECKS)) do
-    local name = row.clause:match("^json_valid%(`(.+)`%)$")
-    local column = tables[row.tab] and name and tables[row.tab].column[name:gsub("``", "`")]
+--- Check constraints. MariaDB's JSON is longtext with the check json_valid(`column`).
+local function read_checks(conn, tables)
+  local product = conn:info().product
+  for _, row in ipairs(conn:query(CHECKS[product])) do
+    local tab = tables[row.tab]
+    local name = product == "mariadb" and row.clause:match("^json_valid%(`(.+)`%)$")
+    local column = tab and name and tab.column[name:gsub("``", "`")]
     if column and column.type == "longtext" then
       column.type, column.kind = "json", "j"
+    elseif tab then
+      tab.checks[#tab.checks + 1] = { name = row.name, clause = row.clause }
     end
   end
 end
@@ -166,7 +184,7 @@ function mysql.inspect(conn)
   for _, row in ipairs(conn:query(TABLES)) do
     names[#names + 1] = row.name
     tables[row.name] = {
-      name = row.name, columns = {}, column = {}, indexes = {}, foreign_keys = {},
+      name = row.name, columns = {}, column = {}, indexes = {}, foreign_keys = {}, checks = {},
       engine = absent(row.engine), comment = row.comment,
       estimated_rows = tonumber(absent(row.estimated_rows) or 0),
     }
@@ -174,7 +192,7 @@ function mysql.inspect(conn)
   read_columns(conn, tables)
   read_indexes(conn, tables)
   read_foreign_keys(conn, tables)
-  read_json_checks(conn, tables)
+  read_checks(conn, tables)
   return tables, names
 end
 

@@ -1,0 +1,189 @@
+-- dualdb repair: mends what verify finds.
+
+local core = require "dualdb.core"
+local errors = require "dualdb.errors"
+local json = require "dualdb.json"
+local log = require "dualdb.log"
+local naming = require "dualdb.naming"
+local progress = require "dualdb.progress"
+local repair = require "dualdb.repair"
+local row = require "dualdb.row"
+local select_models = require "dualdb.cli.select"
+local strategies = require "dualdb.strategies"
+local text = require "dualdb.cli.text"
+
+local command = {
+  name = "repair",
+  summary = "mend what verify finds, by a strategy",
+}
+
+local function positive_integer(word)
+  local number = word:match("^%d+$") and math.tointeger(tonumber(word))
+  if number and number > 0 then return number end
+  return nil, ("option '--max-rows': '%s' is not a whole number above 0"):format(word)
+end
+
+function command.add_to_parser(cmd)
+  select_models.add_to_parser(cmd)
+  cmd:option("--strategy",
+    "which row is right: primary_wins (default), secondary_wins, or one of the project file")
+    :argname("NAME")
+  cmd:flag("-n --dry-run", "only print the SQL that would run")
+  cmd:option("--max-rows", ("refuse to repair more (default: %d)"):format(repair.DEFAULT_MAX_ROWS))
+    :argname("N"):convert(positive_integer)
+  cmd:flag("--allow-delete", "rows may be deleted")
+  cmd:flag("--yes", "do not ask")
+end
+
+-- ---- before anything is done ----
+
+local function check_strategy(db, name)
+  if not name or db.config.strategies[name] or strategies.built_in[name] then return end
+  local known = {}
+  for _, map in ipairs { strategies.built_in, db.config.strategies } do
+    for other in pairs(map) do known[#known + 1] = other end
+  end
+  table.sort(known)
+  local near = naming.nearest(name, known)
+  error(errors.make("usage", ("repair: unknown strategy %s"):format(name), {
+    hint = near and ("Did you mean %s?"):format(near)
+      or ("Known are %s."):format(table.concat(known, ", ")),
+  }))
+end
+
+local function refuse(message)
+  error(errors.make("refused", "repair: " .. message,
+    { hint = "--yes repairs without asking, --dry-run shows what would be done." }))
+end
+
+--- The database that is written to, for a person to name: the primary as soon as it may be one.
+local function target(db, args, names)
+  for _, name in ipairs(names) do
+    local strategy = args.strategy or db:model_definition(name).strategy or "primary_wins"
+    if strategy ~= "primary_wins" then return "primary" end
+  end
+  return "secondary"
+end
+
+local function database_name(side)
+  local sql = side.driver == "mysql" and "select database() as name"
+    or "select current_database()::text as name"
+  return side:query(sql)[1].name
+end
+
+--- Asks a person to type the name of the database that will be written to.
+local function asker(db, args, names)
+  return function(total)
+    local side = target(db, args, names)
+    log.clear_status()
+    local name = database_name(db[side])
+    io.stderr:write(("%s rows differ. To repair them, type the name of the %s's database (%s): ")
+      :format(progress.count(total), side, text.visible(name)))
+    local answer = io.read("l")
+    if answer ~= name then refuse("not confirmed") end
+  end
+end
+
+-- ---- what is said of it ----
+
+local FIELDS = {
+  "model", "verdict", "strategy", "planned", "applied", "skipped", "failed", "seconds", "error",
+}
+
+local function entry_of(result, sql)
+  local entry = {}
+  for _, field in ipairs(FIELDS) do entry[field] = result[field] end
+  entry.skips = result.skips
+  entry.failures = json.array()
+  for i, failure in ipairs(result.failures) do
+    entry.failures[i] = { key = failure.key, reason = failure.reason }
+  end
+  if sql then entry.sql = json.array(sql[result.model]) end
+  return entry
+end
+
+local function codes_of(entry, dry_run)
+  local codes = {}
+  if entry.error then codes[#codes + 1] = errors.exit_code(entry.error) end
+  if entry.verdict == "not_verified" then codes[#codes + 1] = 8 end
+  if entry.failed > 0 then codes[#codes + 1] = 7 end
+  local settled = entry.skips["equal meanwhile"] or 0
+  if entry.skipped > settled or dry_run and entry.planned > 0 then codes[#codes + 1] = 1 end
+  return codes
+end
+
+local function show(entries, out)
+  local rows, right = {}, {}
+  for i, entry in ipairs(entries) do
+    rows[i] = {
+      entry.model, entry.strategy, progress.count(entry.planned), progress.count(entry.applied),
+      progress.count(entry.skipped), progress.count(entry.failed),
+    }
+  end
+  for i = 3, 6 do right[i] = true end
+  out.table({ "model", "strategy", "planned", "applied", "skipped", "failed" }, rows,
+    { right = right })
+end
+
+local ADVICE = { ["deletes are not allowed"] = "; --allow-delete allows them" }
+
+local function report_problems(entry, out)
+  local name = text.visible(entry.model)
+  if entry.error then out.error(entry.error, entry.model) end
+  local reasons = {}
+  for reason in pairs(entry.skips) do reasons[#reasons + 1] = reason end
+  table.sort(reasons)
+  for _, reason in ipairs(reasons) do
+    out.log("warn", ("%s: %s skipped: %s%s"):format(name, progress.count(entry.skips[reason]),
+      text.visible(reason), ADVICE[reason] or ""), { model = entry.model, reason = reason })
+  end
+  for _, failure in ipairs(entry.failures) do
+    out.log("warn", ("%s: %s failed: %s"):format(name, text.visible(failure.key),
+      text.visible(failure.reason)), { model = entry.model })
+  end
+end
+
+--- Collects or prints the statements of a dry run, each behind the row that it is for.
+local function shower(args, out, sql)
+  if not args.dry_run then return nil end
+  return function(statement, spec, found, side)
+    if out.json then
+      sql[spec.name] = sql[spec.name] or {}
+      table.insert(sql[spec.name], statement)
+    end
+    out.print(("-- %s %s: %s; on the %s"):format(text.visible(spec.name),
+      text.visible(row.key_text(spec, found.key)), found.kind, side))
+    out.print(statement)
+  end
+end
+
+---@return integer exit_code
+function command.command(args, out)
+  local names, without_key = select_models.names("repair", args)
+  local db = args.db()
+  check_strategy(db, args.strategy)
+  local ask = not args.yes and not args.dry_run
+  if ask and not core.isatty(0) then refuse("without --yes this needs a terminal to ask at") end
+  for _, name in ipairs(without_key) do
+    out.log("warn", ("table %s has no primary key and is not repaired"):format(name),
+      { table = name })
+  end
+  local entries, codes = json.array(), {}
+  local sql = args.dry_run and out.json and {} or nil
+  out.result { models = entries, dry_run = args.dry_run or false }
+  local results = repair.run(db, names, {
+    strategy = args.strategy, dry_run = args.dry_run, allow_delete = args.allow_delete,
+    max_rows = args.max_rows, show = shower(args, out, sql),
+    confirm = ask and asker(db, args, names) or nil,
+    progress = progress.new("repair"):callback(),
+  })
+  for i, result in ipairs(results) do
+    entries[i] = entry_of(result, sql)
+    for _, code in ipairs(codes_of(entries[i], args.dry_run)) do codes[#codes + 1] = code end
+    report_problems(entries[i], out)
+  end
+  if not args.dry_run then show(entries, out) end
+  return errors.strongest(codes)
+end
+
+return command

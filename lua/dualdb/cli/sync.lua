@@ -1,0 +1,114 @@
+-- dualdb sync: makes the secondary's tables what the primary's are.
+
+local errors = require "dualdb.errors"
+local json = require "dualdb.json"
+local order = require "dualdb.order"
+local progress = require "dualdb.progress"
+local select_models = require "dualdb.cli.select"
+
+local command = {
+  name = "sync",
+  summary = "make the secondary's tables what the primary's are",
+}
+
+function command.add_to_parser(cmd)
+  select_models.add_to_parser(cmd)
+  cmd:flag("--full", "all rows: an empty table is loaded, otherwise what differs is written")
+  cmd:flag("-n --dry-run", "only say what would be copied, in what order")
+end
+
+local function warn_of_tables(out, without_key)
+  for _, name in ipairs(without_key) do
+    out.log("warn", ("table %s has no primary key and is not copied"):format(name),
+      { table = name })
+  end
+end
+
+local function plan(db, name)
+  local spec = db:spec(name)
+  return {
+    model = name, mode = "full", table = spec.table,
+    estimated_rows = spec.primary_table.estimated_rows,
+  }
+end
+
+local FIELDS = {
+  "model", "mode", "rows_read", "rows_written", "rows_deleted", "quarantined", "chunks", "seconds",
+  "error",
+}
+
+local function copy(db, name, meter)
+  meter:start(name)
+  local result = db:model_of(name):sync { mode = "full", progress = meter:callback() }
+  local entry = {}
+  for _, field in ipairs(FIELDS) do entry[field] = result[field] end
+  meter:finish { rows_read = entry.rows_read, rows_written = entry.rows_written,
+                 seconds = entry.seconds }
+  return entry
+end
+
+--- One model's error does not stop the others; an interrupt stops them all.
+local function each(names, out, models, fn)
+  local codes = {}
+  for i, name in ipairs(names) do
+    local ok, result = pcall(fn, name)
+    if not ok then
+      local err = errors.wrap(result)
+      if err.class == "canceled" then error(err, 0) end
+      result = { model = name, mode = "full", error = err }
+      out.error(err, name)
+    end
+    models[i] = result
+    if result.error then codes[#codes + 1] = errors.exit_code(result.error) end
+    if (result.quarantined or 0) > 0 then codes[#codes + 1] = 7 end
+  end
+  return errors.strongest(codes)
+end
+
+local function show_plan(models, out)
+  local rows = {}
+  for i, model in ipairs(models) do
+    rows[i] = model.error and { i, model.model, "does not fit", "" }
+      or { i, model.model, model.table.secondary, progress.count(model.estimated_rows) }
+  end
+  out.table({ "", "model", "into table", "rows, about" }, rows, { right = { true, [4] = true } })
+end
+
+local function show_results(models, out)
+  local rows = {}
+  for i, model in ipairs(models) do
+    rows[i] = model.error and { model.model, "failed", "", "", "", "" } or {
+      model.model, "done", progress.count(model.rows_read), progress.count(model.rows_written),
+      progress.count(model.rows_deleted), ("%.2f"):format(model.seconds),
+    }
+  end
+  out.table({ "model", "state", "read", "written", "deleted", "seconds" }, rows, {
+    right = { [3] = true, [4] = true, [5] = true, [6] = true },
+    colours = { done = "green", failed = "red" },
+  })
+end
+
+---@return integer exit_code
+function command.command(args, out)
+  if not args.full then
+    error(errors.make("usage", "sync: --full is not given",
+      { hint = "Only full syncs are there yet: dualdb sync --full MODEL... or --all." }))
+  end
+  local names, without_key = select_models.names("sync", args)
+  local db = args.db()
+  names = order.parents_first(db, names)
+  warn_of_tables(out, without_key)
+  local models = json.array()
+  out.result { models = models, dry_run = args.dry_run or false }
+  if args.dry_run then
+    local code = each(names, out, models, function(name) return plan(db, name) end)
+    show_plan(models, out)
+    return code
+  end
+  local meter = progress.new("sync")
+  local code = each(names, out, models, function(name) return copy(db, name, meter) end)
+  show_results(models, out)
+  return code
+end
+
+return command

@@ -1,0 +1,141 @@
+-- dualdb verify: are the tables equal?
+
+local errors = require "dualdb.errors"
+local json = require "dualdb.json"
+local progress = require "dualdb.progress"
+local ReportFile = require "dualdb.cli.report_file"
+local select_models = require "dualdb.cli.select"
+local text = require "dualdb.cli.text"
+
+local command = {
+  name = "verify",
+  summary = "compare the tables of both sides, row by row; writes nothing",
+}
+
+--- Differences of a model that are shown; all of them are in the report.
+local SHOWN = 5
+
+function command.add_to_parser(cmd)
+  select_models.add_to_parser(cmd)
+  cmd:option("--report", "write every difference there, one JSON object a line")
+    :argname("FILE.jsonl")
+end
+
+local function key_text(spec, key)
+  local parts = {}
+  for i, name in ipairs(spec.key_names) do
+    parts[i] = ("%s=%s"):format(text.visible(name), text.value(key[name]))
+  end
+  return table.concat(parts, " ")
+end
+
+local function first_differences(report)
+  local lines = {}
+  for difference in report:differences() do
+    if #lines == SHOWN then break end
+    local columns = {}
+    for i, name in ipairs(difference.columns) do columns[i] = text.visible(name) end
+    lines[#lines + 1] = ("  %-8s %s%s"):format(difference.kind,
+      key_text(report.spec, difference.key),
+      #columns > 0 and "  in " .. table.concat(columns, ", ") or "")
+  end
+  return lines
+end
+
+local FIELDS = {
+  "model", "verdict", "reason", "rows_primary", "rows_secondary", "missing", "extra", "changed",
+  "not_verified", "method", "chunks", "seconds", "error",
+}
+
+local function entry_of(report)
+  local entry = {}
+  for _, field in ipairs(FIELDS) do entry[field] = report[field] end
+  entry.columns, entry.uncovered = json.array(report.columns), json.array(report.uncovered)
+  return entry
+end
+
+--- What no model stands for has not been compared.
+local function unkeyed_entry(name)
+  return {
+    model = name, verdict = "not_verified", reason = "the table has no primary key",
+    rows_primary = 0, rows_secondary = 0, missing = 0, extra = 0, changed = 0, not_verified = 0,
+    method = "none", chunks = 0, seconds = 0, columns = json.array(), uncovered = json.array(),
+  }
+end
+
+local CODE = { equal = 0, different = 1, not_verified = 8 }
+local COLOURS = { equal = "green", different = "red", not_verified = "yellow" }
+
+local function show(entries, details, out)
+  local rows, right = {}, {}
+  for i, entry in ipairs(entries) do
+    rows[i] = {
+      entry.model, entry.verdict, progress.count(entry.rows_primary),
+      progress.count(entry.rows_secondary), progress.count(entry.missing),
+      progress.count(entry.extra), progress.count(entry.changed), entry.chunks, #entry.columns,
+      entry.method, ("%.2f"):format(entry.seconds),
+    }
+  end
+  for i = 3, 9 do right[i] = true end
+  right[11] = true
+  out.table({ "model", "verdict", "primary", "secondary", "missing", "extra", "changed", "chunks",
+              "columns", "method", "seconds" }, rows, { right = right, colours = COLOURS })
+  for i, entry in ipairs(entries) do
+    local lines = details[i] or {}
+    local total = entry.missing + entry.extra + entry.changed
+    if total > 0 then out.print(("\n%s:"):format(text.visible(entry.model))) end
+    for _, line in ipairs(lines) do out.print(line) end
+    if total > #lines then
+      out.print(("  and %s more"):format(progress.count(total - #lines)))
+    end
+    if entry.reason and not entry.error then
+      out.print(("\n%s: not verified: %s"):format(text.visible(entry.model), entry.reason))
+    end
+  end
+end
+
+local function note_uncovered(entry, out)
+  if #entry.uncovered == 0 then return end
+  out.log("warn", ("%s: columns that only the secondary has are not compared: %s"):format(
+    entry.model, table.concat(entry.uncovered, ", ")), { model = entry.model })
+end
+
+--- The verdict on all of them, and the exit code.
+local function conclude(entries)
+  local codes, seen = {}, {}
+  for _, entry in ipairs(entries) do
+    seen[entry.verdict] = true
+    codes[#codes + 1] = CODE[entry.verdict]
+    if entry.error then codes[#codes + 1] = errors.exit_code(entry.error) end
+  end
+  local verdict = seen.not_verified and "not_verified" or seen.different and "different" or "equal"
+  return verdict, errors.strongest(codes)
+end
+
+---@return integer exit_code
+function command.command(args, out)
+  local names, without_key = select_models.names("verify", args)
+  local db, meter = args.db(), progress.new("verify")
+  local report_file <close> = args.report and ReportFile.open(args.report) or nil
+  local entries, details = json.array(), {}
+  out.result { models = entries, verdict = "not_verified" }
+  for i, name in ipairs(names) do
+    meter:start(name)
+    local report = db:model_of(name):verify { progress = meter:callback() }
+    local entry = entry_of(report)
+    entries[i], details[i] = entry, first_differences(report)
+    if report_file then report:write_jsonl(function(line) report_file:write(line) end) end
+    report.spool:close()
+    meter:finish { verdict = entry.verdict, rows = entry.rows_primary, seconds = entry.seconds }
+    if entry.error then out.error(entry.error, name) end
+    note_uncovered(entry, out)
+  end
+  for _, name in ipairs(without_key) do entries[#entries + 1] = unkeyed_entry(name) end
+  if report_file then report_file:commit() end
+  local verdict, code = conclude(entries)
+  out.result { verdict = verdict }
+  show(entries, details, out)
+  return code
+end
+
+return command

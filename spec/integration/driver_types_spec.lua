@@ -1,0 +1,256 @@
+-- What goes into a column through either driver comes out of it again, at the ends of every type's
+-- range; what a type of a server cannot be for dualdb is refused by name.
+
+local core = require "dualdb.core"
+local servers = require "spec.support.servers"
+
+local failure = servers.failure
+local SIXTEEN_MIB = 16 * 1024 * 1024
+
+-- ---- the tables of types: { type of the column, value that is bound, value that is read, unless the
+-- same }
+
+local DECIMAL_65_30 = "-" .. ("9"):rep(35) .. "." .. ("9"):rep(30)
+local NUL_BYTES = core.bytes("\0a\0\255\0")
+local TEXT = "quote ' double \" back \\ tick ` line\n\r\n tab\t percent % question ? dollar $1 \\0 end\\"
+local FOUR_BYTES = "na\u{ef}ve \u{4e2d}\u{6587} \u{1f600}\u{1f469}\u{200d}\u{1f4bb}\u{10ffff}"
+
+local BOTH = {
+  { "smallint", -32768 }, { "smallint", 32767 },
+  { "int", -2147483648 }, { "int", 2147483647 }, { "int", 0 }, { "int", -1 },
+  { "bigint", math.mininteger }, { "bigint", math.maxinteger }, { "bigint", 0 }, { "bigint", -1 },
+  { "decimal(65,30)", DECIMAL_65_30 }, { "decimal(65,30)", "0" }, { "decimal(65,30)", "-0", "0" },
+  { "decimal(65,30)", "0." .. ("0"):rep(29) .. "1" }, { "decimal(20,5)", "100.50000", "100.5" },
+  { "decimal(20,0)", "18446744073709551615" }, { "decimal(10,2)", 7, "7" },
+  { "decimal(10,2)", 0.25, "0.25" },
+  { "double precision", 5e-324 }, { "double precision", -5e-324 },
+  { "double precision", 2.2250738585072014e-308 }, { "double precision", 1.7976931348623157e308 },
+  { "double precision", -1.7976931348623157e308 }, { "double precision", 0.1 },
+  { "double precision", 0.0 }, { "double precision", 1e23 }, { "double precision", 3, 3.0 },
+  { "varchar(10)", "" }, { "varchar(10)", "a  " }, { "varchar(200)", TEXT },
+  { "varchar(200)", FOUR_BYTES }, { "text", TEXT }, { "text", FOUR_BYTES },
+  { "char(10)", "abc" }, { "char(36)", "123e4567-e89b-12d3-a456-426614174000" },
+  { "text", core.NULL }, { "int", core.NULL }, { "date", core.NULL },
+  { "date", "0001-01-01" }, { "date", "9999-12-31" }, { "date", "2024-02-29" },
+  { "time(6)", "00:00:00" }, { "time(6)", "23:59:59.999999" }, { "time(6)", "00:00:00.000001" },
+  { "json", '{"b": [1, 2.50, 1e2], "a": "\\u00e9\\n"}', '{"a":"\u{e9}\\n","b":[1,2.5,100]}' },
+  { "json", "null" }, { "json", '"text"' },
+}
+
+local MYSQL = {
+  { "tinyint", -128 }, { "tinyint", 127 }, { "tinyint unsigned", 255 },
+  { "smallint unsigned", 65535 }, { "mediumint", -8388608 }, { "mediumint unsigned", 16777215 },
+  { "int unsigned", 4294967295 }, { "bigint unsigned", 0 },
+  { "bigint unsigned", math.maxinteger }, { "bigint unsigned", "9223372036854775808" },
+  { "bigint unsigned", "18446744073709551615" },
+  { "int(5) zerofill", 42 }, { "bigint", "-9223372036854775808", math.mininteger },
+  { "float", 1.401298464324817e-45 }, { "float", 3.4028234663852886e38 }, { "float", -0.5 },
+  { "double", -0.0 },
+  { "tinyint(1)", true }, { "tinyint(1)", false }, { "boolean", 1, true },
+  { "longtext", FOUR_BYTES }, { "binary(4)", core.bytes("\0\1"), "\0\1\0\0" },
+  { "varbinary(10)", NUL_BYTES }, { "blob", NUL_BYTES }, { "blob", core.bytes("") },
+  { "longblob", NUL_BYTES }, { "text", "a\0b" },
+  { "time(6)", "-838:59:59" }, { "time(6)", "838:59:59" }, { "time(6)", "-00:00:00.000001" },
+  { "datetime(6)", "0001-01-01 00:00:00" }, { "datetime(6)", "9999-12-31 23:59:59.999999" },
+  { "datetime(6)", "2024-02-29T12:00:00.5", "2024-02-29 12:00:00.500000" },
+  { "timestamp(6) null", "1970-01-01 00:00:01.000001" },
+  { "timestamp(6) null", "2038-01-19 03:14:07.999999" },
+  { "enum('a', 'it''s', '')", "it's" }, { "enum('a', 'it''s', '')", "" },
+}
+
+local POSTGRES = {
+  { "numeric", "NaN" }, { "numeric", "1" .. ("0"):rep(1000) .. "." .. ("0"):rep(999) .. "1" },
+  { "real", 1.401298464324817e-45 }, { "real", 3.4028234663852886e38 }, { "real", -0.5 },
+  { "double precision", -0.0 }, { "double precision", math.huge },
+  { "double precision", -math.huge },
+  { "boolean", true }, { "boolean", false },
+  { "bytea", NUL_BYTES }, { "bytea", core.bytes("") },
+  { "date", "infinity" }, { "date", "-infinity" }, { "date", "-4712-01-01" },
+  { "date", "0000-12-31" }, { "date", "5874897-12-31" },
+  { "timestamp(6)", "0001-01-01 00:00:00" }, { "timestamp(6)", "9999-12-31 23:59:59.999999" },
+  { "timestamp", "infinity" }, { "timestamp", "-infinity" }, { "timestamp", "-4712-01-01 00:00:00" },
+  { "timestamptz", "2024-02-29 12:00:00.500000" },
+  { "timestamptz", "2024-02-29T12:00:00+05:30", "2024-02-29 06:30:00" },
+  { "time(6)", "24:00:00" },
+  { "jsonb", '{"b": [1, 2.50], "a": "\\u00e9"}', '{"a":"\u{e9}","b":[1,2.5]}' },
+  { "uuid", "123E4567-E89B-12D3-A456-426614174000", "123e4567-e89b-12d3-a456-426614174000" },
+  { "name", "a_name" }, { "oid", 4294967295 },
+}
+
+local function plain(value)
+  return type(value) == "userdata" and value ~= core.NULL and tostring(value) or value
+end
+
+-- -0.0 == 0.0 and NaN ~= NaN: numbers are compared by their bits.
+local function same(a, b)
+  if math.type(a) ~= math.type(b) then return false end
+  if math.type(a) == "float" then return ("<d"):pack(a) == ("<d"):pack(b) end
+  return a == b
+end
+
+local function shown(value)
+  local text = value == core.NULL and "NULL" or tostring(plain(value)):gsub("[%c\128-\255]", "?")
+  return #text > 40 and text:sub(1, 37) .. "..." or text
+end
+
+local UNSUPPORTED = {
+  mysql = {
+    { "year", "year" }, { "bit(3)", "bit" }, { "set('a','b')", "set" }, { "point", "geometry" },
+    { "geometry", "geometry" },
+  },
+  postgres = {
+    { "int[]", "int4[]" }, { "text[]", "text[]" }, { "inet", "inet" }, { "interval", "interval" },
+    { "point", "point" }, { "money", "money" }, { "xml", "xml" }, { "tsvector", "tsvector" },
+    { "int4range", "int4range" }, { "timetz", "time" }, { "bit(3)", "bit" }, { "macaddr", "macaddr" },
+  },
+}
+
+for _, side in ipairs(servers.SIDES) do
+  local driver = side.driver
+
+  describe("a value in " .. driver, function()
+    before_each(servers.before_each)
+    after_each(servers.after_each)
+
+    it("comes back as it was, at the ends of every type's range", function()
+      local conn = servers.open(driver)
+      for _, list in ipairs { BOTH, driver == "mysql" and MYSQL or POSTGRES } do
+        for _, case in ipairs(list) do
+          local type_name, given, expected = case[1], case[2], case[3]
+          if expected == nil then expected = plain(given) end
+          local name = servers.table(conn, "v " .. type_name)
+          conn:execute(("insert into %s values (?)"):format(name), given)
+          local got = conn:query("select v from " .. name)[1].v
+          assert(same(expected, got), ("%s: bound %s, read %s"):format(type_name, shown(given),
+            shown(got)))
+        end
+      end
+    end)
+
+    it("is found again by a parameter of the same value", function()
+      local conn = servers.open(driver)
+      for _, case in ipairs {
+        { "bigint", math.mininteger }, { "decimal(30,10)", "12345678901234567890.0000000001" },
+        { "varchar(100)", TEXT }, { "varchar(100)", FOUR_BYTES }, { "date", "9999-12-31" },
+        { driver == "mysql" and "varbinary(10)" or "bytea", NUL_BYTES },
+        { "double precision", 5e-324 }, { "boolean", true },
+        { driver == "mysql" and "datetime(6)" or "timestamp", "2024-02-29 12:00:00.000001" },
+      } do
+        local name = servers.table(conn, "v " .. case[1])
+        conn:execute(("insert into %s values (?)"):format(name), case[2])
+        local found = conn:query(("select count(*) as n from %s where v = ?"):format(name), case[2])
+        assert.equal(1, found[1].n, case[1])
+      end
+    end)
+
+    it("may have 16 MiB, of bytes and of text", function()
+      local conn = servers.open(driver)
+      local name = servers.table(conn, driver == "mysql" and "b longblob, t longtext"
+        or "b bytea, t text")
+      local block = {}
+      for i = 0, 255 do block[#block + 1] = string.char(i) end
+      local bytes = table.concat(block):rep(SIXTEEN_MIB // 256)
+      local text = ("\u{1f600}"):rep(SIXTEEN_MIB // 4)
+      conn:execute(("insert into %s values (?, ?)"):format(name), core.bytes(bytes), text)
+      local row = conn:query("select * from " .. name)[1]
+      assert.is_true(row.b == bytes, "the bytes differ")
+      assert.is_true(row.t == text, "the text differs")
+    end)
+
+    it("of an unsupported type is refused by the column's name and the type's, as a schema error",
+      function()
+        local conn = servers.open(driver)
+        for _, case in ipairs(UNSUPPORTED[driver]) do
+          local name = servers.table(conn, "id int, odd " .. case[1])
+          local err = failure(conn.query, conn, "select id, odd from " .. name)
+          assert.equal("schema", err.class, case[1])
+          assert.equal(side.label, err.side)
+          assert.matches("odd", err.message, 1, true)
+          assert.matches(case[2], err.message, 1, true)
+          assert.equal(0, #conn:query("select id from " .. name), "the connection is of use still")
+        end
+      end)
+
+    it("of a type that does not fit the wanted kind is refused by the column's name", function()
+      local conn = servers.open(driver)
+      local err = failure(conn.fetch, conn, "select 1 as one, cast('x' as char(1)) as word", nil,
+        nil, "iD")
+      assert.equal("schema", err.class)
+      assert.matches("word", err.message, 1, true)
+      assert.equal("1", conn:query("select '1' as v")[1].v)
+    end)
+
+    it("as text that is not UTF-8, or a NUL byte where text has none, is refused", function()
+      local conn = servers.open(driver)
+      local name = servers.table(conn, "v varchar(20)")
+      local sql = ("insert into %s values (?)"):format(name)
+      assert.equal("data", failure(conn.execute, conn, sql, "\xff\xfe").class)
+      if driver == "postgres" then
+        assert.equal("data", failure(conn.execute, conn, sql, "a\0b").class)
+      end
+      assert.equal(0, conn:query("select count(*) as n from " .. name)[1].n)
+    end)
+  end)
+end
+
+describe("a value that MySQL alone can have", function()
+  before_each(servers.before_each)
+  after_each(servers.after_each)
+
+  for _, case in ipairs {
+    { "date", "0000-00-00" }, { "datetime", "0000-00-00 00:00:00" }, { "date", "2024-00-10" },
+    { "datetime(3)", "2024-02-00 10:00:00" },
+  } do
+    it(("%s in a %s is refused as data, naming the column"):format(case[2], case[1]), function()
+      local conn = servers.open("mysql")
+      local name = servers.table(conn, "id int, odd_day " .. case[1])
+      conn:execute("set sql_mode = ''")
+      conn:execute(("insert into %s values (1, ?)"):format(name), case[2])
+      local err = failure(conn.query, conn, "select * from " .. name)
+      assert.equal("data", err.class)
+      assert.matches("odd_day", err.message, 1, true)
+      assert.matches(case[2]:sub(1, 10), err.message, 1, true)
+      assert.equal(1, conn:query("select id from " .. name)[1].id)
+    end)
+  end
+
+  it("2 in a tinyint(1) is refused as a boolean and read as an integer", function()
+    local conn = servers.open("mysql")
+    local name = servers.table(conn, "flag tinyint(1)")
+    conn:execute(("insert into %s values (2)"):format(name))
+    local err = failure(conn.query, conn, "select * from " .. name)
+    assert.equal("data", err.class)
+    assert.matches("flag", err.message, 1, true)
+    assert.matches("2", err.message, 1, true)
+    local row = conn:fetch("select flag from " .. name, nil, nil, "i")[1]
+    assert.equal(2, core.unpack("i", row)[1])
+  end)
+
+  it("a zero date is not written by dualdb's own sessions", function()
+    local conn = servers.open("mysql")
+    local name = servers.table(conn, "v date")
+    local err = failure(conn.execute, conn, ("insert into %s values ('0000-00-00')"):format(name))
+    assert.equal("data", err.class)
+  end)
+end)
+
+describe("an enum of PostgreSQL", function()
+  before_each(servers.before_each)
+  after_each(servers.after_each)
+
+  it("is written and read as text", function()
+    local conn = servers.open("postgres")
+    local type_name = servers.scratch_name()
+    conn:execute(("create type %s_mood as enum ('happy', 'it''s')"):format(type_name))
+    local name = servers.table(conn, ("v %s_mood"):format(type_name))
+    servers.finally(function()
+      conn:execute("drop table " .. name)
+      conn:execute(("drop type %s_mood"):format(type_name))
+    end)
+    conn:execute(("insert into %s values (?)"):format(name), "it's")
+    assert.equal("it's", core.unpack("t", conn:fetch("select v from " .. name, nil, nil, "t")[1])[1])
+    assert.equal("it's", conn:query("select v from " .. name)[1].v)
+    local err = failure(conn.execute, conn, ("insert into %s values (?)"):format(name), "sad")
+    assert.equal("data", err.class)
+  end)
+end)

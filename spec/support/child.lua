@@ -1,0 +1,62 @@
+--- A second process that runs Lua code with dualdb, for what one process cannot do alone: hold a
+--- lock that another waits for, be interrupted, be measured.
+
+local core = require "dualdb.core"
+
+local child = {}
+
+local Child = {}
+Child.__index = Child
+
+local function quote(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
+
+--- The words that start the interpreter that runs this spec: lua5.4, or dualdb run.
+local function interpreter()
+  local pipe = assert(io.popen("readlink /proc/" .. core.pid() .. "/exe"))
+  local path = pipe:read "l"
+  pipe:close()
+  return quote(path) .. (path:match("/dualdb$") and " run" or "")
+end
+
+--- True when this build has a sanitizer in it, which needs memory of its own.
+function child.sanitized()
+  local maps = assert(io.open("/proc/self/maps"))
+  local text = maps:read "a"
+  maps:close()
+  return text:find("libasan", 1, true) ~= nil
+end
+
+--- Starts `words`, a shell command; what it writes is read from the returned object.
+---@param words string
+function child.command(words)
+  local pipe = assert(io.popen("echo $$; exec " .. words .. " 2>&1", "r"))
+  return setmetatable({ pipe = pipe, pid = math.tointeger(pipe:read "n"), rest = pipe:read "l" },
+    Child)
+end
+
+--- Starts Lua code in a process of its own. It finds the modules that this one finds.
+---@param code string
+function child.lua(code)
+  local path = os.tmpname()
+  local file = assert(io.open(path, "w"))
+  file:write("io.stdout:setvbuf 'line'\nos.remove(", ("%q"):format(path), ")\n", code)
+  file:close()
+  return child.command(("env LUA_PATH=%s LUA_CPATH=%s %s %s"):format(quote(package.path),
+    quote(package.cpath), interpreter(), quote(path)))
+end
+
+--- The next line that it writes, or nil at its end.
+function Child:line() return self.pipe:read "l" end
+
+function Child:signal(number) core.kill(self.pid, number) end
+
+--- Reads the rest and waits for the end; returns the text and the exit status (128 + a signal's
+--- number when that ended it).
+---@return string, integer
+function Child:finish()
+  local text = self.pipe:read "a"
+  local _, how, status = self.pipe:close()
+  return text, how == "signal" and 128 + status or status
+end
+
+return child
