@@ -244,8 +244,9 @@ dd_status dd_text_parse(dd_kind kind, const char *text, size_t length, dd_buf *r
     case DD_KIND_TIME:
     case DD_KIND_TIMESTAMP: {
         int64_t microseconds;
-        if (!(kind == DD_KIND_TIME ? parse_time : parse_timestamp)(text, length, &microseconds))
-            return not_a(kind, err);
+        bool ok = kind == DD_KIND_TIME ? parse_time(text, length, &microseconds)
+                                       : parse_timestamp(text, length, &microseconds);
+        if (!ok) return not_a(kind, err);
         dd_row_add_time(row, microseconds);
         return DD_OK;
     }

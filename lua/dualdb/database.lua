@@ -52,7 +52,7 @@ end
 function Database.new(settings)
   local self = {
     config = settings, name = settings.name, policy = settings.policy, models = {},
-    definitions = {}, specs = {}, closed = false,
+    definitions = {}, specs = {}, closed = false, declared = settings.models ~= nil,
     primary = new_side("primary", "mysql", settings),
     secondary = new_side("secondary", "postgres", settings),
   }
@@ -74,14 +74,10 @@ function METHODS:model(name, definition)
   if type(name) ~= "string" or name == "" then errors.usage("a model's name is a string") end
   local model = config.model(self.config, name, definition or {})
   self.definitions[name] = model
+  self.declared = true
   self.specs[name] = nil
   self.models[name] = Model.new(self, name)
   return self.models[name]
-end
-
---- True when models were declared; then tables that no model names are none.
-function METHODS:declares_models()
-  return next(self.definitions) ~= nil
 end
 
 local function discoverable(tab)
@@ -93,7 +89,7 @@ end
 function METHODS:model_definition(name)
   local definition = self.definitions[name]
   if definition then return definition end
-  if not self:declares_models() and discoverable(self.schema:table("primary", name)) then
+  if not self.declared and discoverable(self.schema:table("primary", name)) then
     return config.model(self.config, name, { table = name })
   end
   return errors.usage("no model %s", tostring(name))
@@ -101,7 +97,7 @@ end
 
 function METHODS:has_model(name)
   if self.definitions[name] then return true end
-  if self:declares_models() then return false end
+  if self.declared then return false end
   local ok, tab = pcall(self.schema.table, self.schema, "primary", name)
   return ok and discoverable(tab) and true or false
 end
@@ -121,7 +117,7 @@ end
 ---@return string[], string[]
 function METHODS:model_names()
   local names, without_key = {}, {}
-  if self:declares_models() then
+  if self.declared then
     for name in pairs(self.definitions) do names[#names + 1] = name end
     table.sort(names)
     return names, without_key

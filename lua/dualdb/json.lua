@@ -31,7 +31,7 @@ end
 
 --- Keys that come first and last in every object; all others stand between them by name.
 local FIRST = {
-  "command", "ok", "verdict", "model", "event", "class", "message", "kind", "mode", "strategy",
+  "command", "ok", "model", "verdict", "event", "class", "message", "kind", "mode", "strategy",
   "table", "key", "columns",
   "rows_primary", "rows_secondary", "missing", "extra", "changed", "not_verified",
   "rows_read", "rows_written", "rows_deleted", "quarantined",
@@ -66,7 +66,10 @@ end
 local function encode_object(map, seen)
   local parts = {}
   for i, key in ipairs(sorted_keys(map)) do
-    parts[i] = core.json_string(tostring(key)) .. ":" .. encode(map[key], seen)
+    local value = map[key]
+    -- A clock's sixteen digits are noise.
+    if key == "seconds" and math.type(value) == "float" then value = math.floor(value * 1e6) / 1e6 end
+    parts[i] = core.json_string(tostring(key)) .. ":" .. encode(value, seen)
   end
   return "{" .. table.concat(parts, ",") .. "}"
 end

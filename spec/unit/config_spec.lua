@@ -445,6 +445,7 @@ describe("a loaded configuration", function()
     assert.are.same(default, loads(project(), nil, { overrides = { policy = "strict" } }).policy)
     assert.are.same({
       preset = "available", commit = "journaled", deadline = 3, retry = { base = 0.1, cap = 2 },
+      connect_timeout = 15, statement_timeout = 300,
       breaker = { failures = 3, open = 60 }, max_staleness = 0,
     }, loads(project [[policy = { commit = "journaled", deadline = 3, retry = { base = 0.1 },
       breaker = { open = 60 }, max_staleness = 0 }]]).policy)

@@ -76,7 +76,7 @@ end
 
 --- argparse makes the text; what it does not know is added.
 local function overview(parser)
-  return parser:get_help():gsub("^Usage: [^\n]*\n?[^\n]*\n", "")
+  return parser:get_help():match("\n\n(.*)$")
 end
 
 local USAGE = [=[

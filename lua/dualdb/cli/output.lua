@@ -114,7 +114,7 @@ function Output:finish(command, code)
     document.command = command or core.NULL
     document.ok = code == 0
     document.models = document.models or json.array()
-    document.seconds = math.floor((core.clock() - self.started) * 1e6) / 1e6
+    document.seconds = core.clock() - self.started
     put(self, json.encode(document), "\n")
   end
   local ok, reason, errno = stdout:flush()

@@ -166,6 +166,8 @@ end
 --- Check constraints. MariaDB's JSON is longtext with the check json_valid(`column`).
 local function read_checks(conn, tables)
   local product = conn:info().product
+  local patch = product == "mysql" and conn:info().version:match("^8%.0%.(%d+)")
+  if patch and tonumber(patch) < 16 then return end  -- had no checks
   for _, row in ipairs(conn:query(CHECKS[product])) do
     local tab = tables[row.tab]
     local name = product == "mariadb" and row.clause:match("^json_valid%(`(.+)`%)$")

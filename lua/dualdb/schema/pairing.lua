@@ -125,6 +125,16 @@ function pairing.columns(model, tab)
   return columns
 end
 
+--- Both servers round to the column's scale without a word, so fewer digits there are refused here.
+local function check_digits(model, column, other, kind)
+  local here, there = column.primary, other
+  if kind == "d" and (here.scale or 0) > (there.scale or math.huge)
+    or (kind == "T" or kind == "S") and (here.fraction or 0) > there.fraction then
+    fail("schema", model, "column %s is %s on the primary and %s on the secondary, which would round",
+      column.name, here.column_type, there.column_type)
+  end
+end
+
 local function pair_column(model, column, other, table_name)
   if not other then
     fail("schema", model, "column %s has no counterpart %s in table %s of the secondary",
@@ -139,6 +149,7 @@ local function pair_column(model, column, other, table_name)
     fail("schema", model, "column %s is %s on the primary and %s on the secondary, which do not hold "
       .. "the same values", column.name, column.primary.column_type, other.column_type)
   end
+  check_digits(model, column, other, kind)
   column.kind = kind
   column.other = other
 end

@@ -77,6 +77,9 @@ function postgres.inspect(conn)
     if row.type == "numeric" and row.modifier >= NUMERIC_HEADER then
       column.scale = (row.modifier - NUMERIC_HEADER) & 0xffff
     end
+    if column.kind == "T" or column.kind == "S" then
+      column.fraction = row.modifier >= 0 and row.modifier or 6
+    end
     local tab = tables[row.tab]
     tab.columns[#tab.columns + 1] = column
     tab.column[column.name] = column

@@ -1,0 +1,94 @@
+-- dualdb schema ddl|apply [MODEL...]: the secondary's tables from the primary's.
+
+local apply = require "dualdb.schema.apply"
+local ddl = require "dualdb.schema.ddl"
+local json = require "dualdb.json"
+local select_models = require "dualdb.cli.select"
+
+local command = {
+  name = "schema",
+  summary = "make the secondary's tables from the primary's",
+}
+
+local function warn(out, model, message)
+  out.log("warn", ("%s: %s"):format(model, message), { model = model })
+end
+
+--- The models named, or all.
+local function names_of(args)
+  local names, without_key = select_models.names("schema " .. args.action, {
+    models = args.models, all = #args.models == 0, db = args.db,
+  })
+  return names, without_key
+end
+
+local actions = {}
+
+function actions.ddl(args, out, names)
+  local statements, warnings = ddl.statements(args.db(), names)
+  local models, by_name = json.array(), {}
+  for i, name in ipairs(names) do
+    by_name[name] = { model = name, statements = json.array(), warnings = json.array() }
+    models[i] = by_name[name]
+  end
+  for _, statement in ipairs(statements) do
+    table.insert(by_name[statement.model].statements, statement.sql)
+    if statement.comment then out.print("-- " .. statement.comment:gsub("%c", " ")) end
+    out.print(statement.sql .. ";")
+  end
+  for _, warning in ipairs(warnings) do
+    table.insert(by_name[warning.model].warnings, warning.message)
+    warn(out, warning.model, warning.message)
+  end
+  out.result { models = models }
+  return 0
+end
+
+function actions.apply(args, out, names)
+  local results = apply.run(args.db(), names, {
+    progress = function(result)
+      out.log("debug", ("%s: table %s is made"):format(result.model, result.table),
+        { model = result.model, statements = result.statements })
+    end,
+  })
+  local rows = {}
+  for i, result in ipairs(results) do
+    rows[i] = { result.model, result.table, result.created and "made" or "was there",
+                result.statements }
+    for _, message in ipairs(result.warnings) do warn(out, result.model, message) end
+    json.array(result.warnings)
+  end
+  out.table({ "model", "table", "state", "statements" }, rows, {
+    right = { [4] = true }, colours = { made = "green" },
+  })
+  out.result { models = json.array(results) }
+  return 0
+end
+
+local SUMMARIES = {
+  { "ddl", "the statements, without running them" },
+  { "apply", "make the tables that are not there; check those that are" },
+}
+
+function command.add_to_parser(cmd)
+  cmd:command_target("action")
+  for _, entry in ipairs(SUMMARIES) do
+    local action = cmd:command(entry[1]):summary(entry[2]):description(entry[2]:gsub("^%l", string.upper)
+      .. "."):add_help(false)
+    action:argument("models", "the models by name (default: all)"):args("*"):argname("MODEL")
+  end
+end
+
+---@param args table
+---@param out dualdb.Output
+---@return integer exit_code
+function command.command(args, out)
+  local names, without_key = names_of(args)
+  for _, name in ipairs(without_key) do
+    out.log("warn", ("table %s has no primary key and is not a model"):format(name),
+      { table = name })
+  end
+  return actions[args.action](args, out, names)
+end
+
+return command
