@@ -15,12 +15,24 @@ trap '$dualdb -q sandbox down || true' EXIT
 
 say() { printf '\n\e[1m# %s\e[0m\n' "$*"; }
 
-# Shows a command as a person would type it, and runs it. The first argument is the exit code that it
-# has to have.
+# Prints a command as a person would type it.
+show() {
+    local word
+    printf '\e[36m$'
+    for word; do
+        case $word in
+        *[!A-Za-z0-9_./=-]*) printf ' "%s"' "$word" ;;
+        *) printf ' %s' "$word" ;;
+        esac
+    done
+    printf '\e[0m\n'
+}
+
+# Shows a command and runs it. The first argument is the exit code that it has to have.
 run() {
     local expected=$1 code=0
     shift
-    printf '\e[36m$ %s\e[0m\n' "${*@Q}" | sed -E "s/'([A-Za-z0-9_.\/=-]+)'/\1/g"
+    show "$@"
     "$@" || code=$?
     if [ "$code" != "$expected" ]; then
         echo "demo: exit code $code where $expected was expected" >&2
@@ -48,15 +60,15 @@ run 0 $dualdb run scripts/demo/post_messages.lua
 run 0 $dualdb verify --all
 
 say "Somebody changes the secondary behind dualdb's back: 3 rows changed, 2 deleted, 1 added"
-run 0 "$DUALDB_SANDBOX_PSQL" -q -c "update message set content = 'tampered' where id in (7, 70000)" \
+run 0 "$DUALDB_SANDBOX_PSQL" -d chatdb -q -v ON_ERROR_STOP=1 \
+    -c "update message set content = 'tampered' where id in (7, 70000)" \
     -c "update user_profile set balance = balance + 0.01 where id = 500" \
     -c "delete from message where id in (123, 99999)" \
-    -c "insert into message (room_id, sender_id, content, sent_at)
-        values (1, 1, 'forged', now())"
+    -c "insert into message (room_id, sender_id, content, sent_at) values (1, 1, 'forged', now())"
 run 1 $dualdb verify --all
 
 say "Repaired: first shown, then done"
-run 0 $dualdb repair --all --dry-run
+run 1 $dualdb repair --all --dry-run
 run 0 $dualdb repair --all --yes --allow-delete
 run 0 $dualdb verify --all
 

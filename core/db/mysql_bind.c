@@ -52,6 +52,10 @@ static dd_status set_timestamp(MYSQL_TIME *time, int64_t microseconds) {
     return DD_OK;
 }
 
+/*
+ * Never as text: MySQL takes '100:00:00.000000' for the year 100, and then for 00:00:00. The price is
+ * that it refuses (with an error) a fraction of a second in the hour 838, although columns hold it.
+ */
 static dd_status set_time(MYSQL_TIME *time, int64_t microseconds) {
     if (microseconds < -longest_time || microseconds > longest_time) return DD_FAIL;
     time->neg = microseconds < 0;
@@ -161,8 +165,9 @@ dd_status dd_mysql_params_set(dd_mysql_params *params, unsigned at, const dd_val
         return DD_OK;
     case DD_KIND_INT: {
         int64_t whole;
-        bind->is_unsigned = !dd_value_int(value, &whole, &slot->whole);
-        if (!bind->is_unsigned) slot->whole = (uint64_t)whole;
+        bool is_signed = dd_value_int(value, &whole, &slot->whole);
+        bind->is_unsigned = is_signed ? 0 : 1;
+        if (is_signed) slot->whole = (uint64_t)whole;
         bind->buffer_type = MYSQL_TYPE_LONGLONG;
         bind->buffer = slot;
         return DD_OK;

@@ -137,7 +137,7 @@ void dd_mysql_column_bind(dd_mysql_column *column, MYSQL_BIND *bind) {
     bind->is_null = &column->is_null;
     bind->error = &column->is_cut;
     bind->length = &column->length;
-    bind->is_unsigned = column->is_unsigned;
+    bind->is_unsigned = column->is_unsigned ? 1 : 0;
     bind->buffer = &column->cell;
     switch (column->from) {
     case DD_KIND_BOOL:

@@ -110,16 +110,17 @@ static void forget_target(dd_mysql_target *target) {
 
 static void set_tls(MYSQL *client, const dd_mysql_target *target) {
     /* "Enforce" means: ask for it when the server has it. That it was had is checked afterwards. */
-    dd_mysql_bool ask = target->tls >= DD_TLS_REQUIRED ||
-                        (target->tls == DD_TLS_PREFERRED && !target->socket);
-    dd_mysql_bool verify = target->tls == DD_TLS_IDENTITY;
+    bool wanted = target->tls >= DD_TLS_REQUIRED ||
+                  (target->tls == DD_TLS_PREFERRED && !target->socket);
+    bool checked = target->tls == DD_TLS_IDENTITY;
 #if MARIADB_PACKAGE_VERSION_ID >= 30400
     /* One switch for chain and name: rather a name too many checked than a chain too few. */
-    verify = verify || target->tls == DD_TLS_CA;
+    checked = checked || target->tls == DD_TLS_CA;
 #else
     /* A CA that is given is checked against, with or without the switch. */
-    verify = verify || (target->tls == DD_TLS_CA && !target->ssl_ca);
+    checked = checked || (target->tls == DD_TLS_CA && !target->ssl_ca);
 #endif
+    dd_mysql_bool ask = wanted ? 1 : 0, verify = checked ? 1 : 0;
     mysql_options(client, MYSQL_OPT_SSL_ENFORCE, &ask);
     mysql_options(client, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
 }
@@ -210,6 +211,7 @@ static dd_status start_session(dd_mysql *conn, double connect_timeout, dd_err *e
     if (conn->target.tls >= DD_TLS_REQUIRED && !mysql_get_ssl_cipher(conn->client)) {
         dd_fail(err, DD_CONFIG, "the server has no tls, which ssl-mode=%s requires",
                 tls_modes[conn->target.tls]);
+        dd_hint(err, "A weaker ssl-mode allows that.");
         return DD_FAIL;
     }
     conn->wake = fcntl(socket_of(conn->client), F_DUPFD_CLOEXEC, 0);
@@ -217,7 +219,8 @@ static dd_status start_session(dd_mysql *conn, double connect_timeout, dd_err *e
         return dd_fail(err, DD_CAPACITY, "cannot duplicate a socket: %s", strerror(errno));
     const char *version = without_prefix(mysql_get_server_info(conn->client));
     dd_err_text(conn->base.version, sizeof conn->base.version, version);
-    strcpy(conn->base.product, strcasestr(version, "mariadb") ? "mariadb" : "mysql");
+    dd_err_text(conn->base.product, sizeof conn->base.product,
+                strcasestr(version, "mariadb") ? "mariadb" : "mysql");
     conn->base.session = mysql_thread_id(conn->client);
     conn->base.timeout = connect_timeout;
     dd_status status = dd_mysql_run(conn, session_setup, err);

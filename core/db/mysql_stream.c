@@ -267,13 +267,10 @@ void dd_mysql_stream_close(dd_stream *base) {
     if (stream->watched) {
         dd_watch_step step;
         dd_watch_end(&conn->watch, &step);
-        if (base->conn->state == DD_CONN_BROKEN || step == DD_WATCH_CUT) {
-            dd_mysql_break(conn);
-        } else if (!dd_watch_begin(&conn->watch, short_wait, 0)) {
-            dd_mysql_break(conn);
-        } else {
-            read_rest(stream);
-        }
+        bool lost = base->conn->state == DD_CONN_BROKEN || step == DD_WATCH_CUT ||
+                    !dd_watch_begin(&conn->watch, short_wait, 0);
+        if (lost) dd_mysql_break(conn);
+        else read_rest(stream);
     }
     atomic_store(&conn->streaming, false);
     free_stream(stream);

@@ -43,6 +43,10 @@ function progress.new(what)
   }, Meter)
 end
 
+local function milliseconds(seconds)
+  return math.floor(seconds * 1000) / 1000
+end
+
 local function measured(self, so_far)
   local seconds = core.clock() - self.started
   local rate = seconds > 0 and so_far.rows / seconds or 0
@@ -51,7 +55,7 @@ local function measured(self, so_far)
     event = "progress", command = self.what, model = self.model, rows = so_far.rows,
     of = so_far.of and math.max(so_far.of, so_far.rows), rows_per_second = rate // 1 | 0,
     eta_seconds = rate > 0 and left > 0 and math.ceil(left / rate) or nil,
-    differences = so_far.differences, seconds = math.floor(seconds * 1000) / 1000,
+    differences = so_far.differences, seconds = milliseconds(seconds),
   }
 end
 
@@ -110,6 +114,7 @@ function Meter:finish(fields)
   if log.format() == "human" then return end
   local event = { event = "done", command = self.what, model = self.model }
   for name, value in pairs(fields) do event[name] = value end
+  event.seconds = milliseconds(core.clock() - self.started)
   log.emit("info", ("%s %s: done"):format(self.what, self.model), event)
 end
 

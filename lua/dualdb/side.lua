@@ -102,7 +102,7 @@ function Side:transaction(fn)
     local results = table.pack(pcall(fn, conn))
     if not results[1] then
       pcall(conn.execute, conn, "rollback")
-      error(results[2])
+      error(results[2], 0)
     end
     conn:execute("commit")
     return table.unpack(results, 2, results.n)

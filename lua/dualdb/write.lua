@@ -255,7 +255,7 @@ local function attempt(db, fn, deadline)
   tx.dual = nil
   if not results[1] then
     dual:rollback()
-    error(results[2])
+    error(results[2], 0)
   end
   return gid, results
 end

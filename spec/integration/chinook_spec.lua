@@ -3,7 +3,6 @@
 -- of dualdb; dualdb has to report exactly that, and after a repair the clients have to agree.
 
 local cli = require "spec.support.cli"
-local json = require "dkjson"
 
 local DATA = "../shared/data/chinook/"
 local MYSQL, PSQL = os.getenv "DUALDB_SANDBOX_MYSQL", os.getenv "DUALDB_SANDBOX_PSQL"
@@ -127,42 +126,36 @@ describe("the published Chinook databases", function()
     return
   end
 
-  local directory, project, report
+  local directory
 
   setup(function()
-    directory = output "mktemp -d":gsub("%s+$", "")
-    project, report = directory .. "/dualdb.lua", directory .. "/report.jsonl"
+    directory = cli.directory()
     output(("%s < %sChinook_MySql.sql"):format(MYSQL, DATA))
     output(("%s -q -f %sChinook_PostgreSql.sql"):format(PSQL, DATA))
     local function other(name, database)
       return (os.getenv(name):gsub("/[^/]*$", "/" .. database))
     end
-    local file <close> = assert(io.open(project, "w"))
-    file:write(PROJECT:format(other("DUALDB_SANDBOX_MYSQL_SUPERUSER_URL", "Chinook"),
+    directory:write("dualdb.lua", PROJECT:format(
+      other("DUALDB_SANDBOX_MYSQL_SUPERUSER_URL", "Chinook"),
       other("DUALDB_SANDBOX_PG_SUPERUSER_URL", "chinook")))
   end)
 
   teardown(function()
     output(("%s -e 'drop database if exists Chinook'"):format(MYSQL))
     output(("%s -q -c 'drop database if exists chinook with (force)'"):format(PSQL))
-    os.execute("rm -rf " .. directory)
+    directory:remove()
   end)
 
   -- The project file alone says where the databases are.
-  local function dualdb(...)
-    return cli.run({ "--project", project, ... }, {
-      unset = { "DUALDB_PRIMARY_URL", "DUALDB_SECONDARY_URL" },
-    })
-  end
+  local ALONE = { unset = { "DUALDB_PRIMARY_URL", "DUALDB_SECONDARY_URL" } }
 
   it("differ in exactly the rows, columns and values that the clients' text shows", function()
     local expected, rows = outside_differences()
     assert.is_true(rows > 15000)
     assert.is_true(count(expected) > 0)
 
-    local result = dualdb("verify", "--all", "--report", report, "--json")
-    assert.equal(1, result.code, result.stderr)
-    local document = json.decode(result.stdout)
+    local document, result = directory:json({ "verify", "--all", "--report", "report.jsonl" }, ALONE)
+    assert.equal(1, result.code, result.err)
     assert.equal("different", document.verdict)
     assert.equal(#TABLES, #document.models)
     local compared = 0
@@ -170,8 +163,7 @@ describe("the published Chinook databases", function()
     assert.equal(rows, compared)
 
     local reported = {}
-    for line in io.lines(report) do
-      local d = json.decode(line)
+    for _, d in ipairs(cli.json_lines(directory:read "report.jsonl")) do
       for _, tab in ipairs(TABLES) do
         if tab[1] == d.model then
           local key = {}
@@ -191,19 +183,19 @@ describe("the published Chinook databases", function()
   end)
 
   it("are equal by the clients' text after a repair, and dualdb agrees", function()
-    local result = dualdb("repair", "--all", "--yes", "--allow-delete")
-    assert.equal(0, result.code, result.stderr)
+    local result = directory:run({ "repair", "--all", "--yes", "--allow-delete" }, ALONE)
+    assert.equal(0, result.code, result.err)
     assert.same({}, (outside_differences()))
-    result = dualdb("verify", "--all")
-    assert.equal(0, result.code, result.stdout)
+    result = directory:run({ "verify", "--all" }, ALONE)
+    assert.equal(0, result.code, result.out)
   end)
 
   it("are not touched by a repair that nobody confirmed", function()
     output(("PGDATABASE=chinook %s -q -c \"update artist set name = 'x' where artist_id = 1\"")
       :format(PSQL))
-    assert.equal(6, dualdb("repair", "--all").code)
+    assert.equal(6, directory:run({ "repair", "--all" }, ALONE).code)
     assert.equal(1, count((outside_differences())))
-    assert.equal(0, dualdb("repair", "Artist", "--yes").code)
+    assert.equal(0, directory:run({ "repair", "Artist", "--yes" }, ALONE).code)
     assert.equal(0, count((outside_differences())))
   end)
 end)

@@ -77,8 +77,9 @@ local function asker(db, args, names)
     local side = target(db, args, names)
     log.clear_status()
     local name = database_name(db[side])
-    io.stderr:write(("%s rows differ. To repair them, type the name of the %s's database (%s): ")
-      :format(progress.count(total), side, text.visible(name)))
+    io.stderr:write(("%s %s. To repair, type the name of the %s's database (%s): "):format(
+      progress.count(total), total == 1 and "row differs" or "rows differ", side,
+      text.visible(name)))
     local answer = io.read("l")
     if answer ~= name then refuse("not confirmed") end
   end

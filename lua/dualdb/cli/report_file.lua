@@ -10,13 +10,14 @@ ReportFile.__index = ReportFile
 --- before anything is done.
 ---@param path string
 function ReportFile.open(path)
-  if not path:match("[^/]%.jsonl$") then
-    error(errors.make("usage", ("verify: --report %s: unknown kind of file"):format(path),
-      { hint = "A report is a FILE.jsonl." }))
+  local directory = io.open(path .. "/.", "rb")
+  if directory then
+    directory:close()
+    errors.usage("verify: --report %s: it is a directory", path)
   end
   local scratch = ("%s.%d.part"):format(path, core.pid())
   local file, reason = io.open(scratch, "wb")
-  if not file then errors.usage("verify: --report: %s", reason) end
+  if not file then errors.usage("verify: --report %s:%s", path, reason:match(":([^:]*)$")) end
   return setmetatable({ path = path, scratch = scratch, file = file }, ReportFile)
 end
 

@@ -16,10 +16,9 @@ end
 
 --- The models named, or all.
 local function names_of(args)
-  local names, without_key = select_models.names("schema " .. args.action, {
+  return select_models.names("schema " .. args.action, {
     models = args.models, all = #args.models == 0, db = args.db,
   })
-  return names, without_key
 end
 
 local actions = {}
@@ -73,8 +72,8 @@ local SUMMARIES = {
 function command.add_to_parser(cmd)
   cmd:command_target("action")
   for _, entry in ipairs(SUMMARIES) do
-    local action = cmd:command(entry[1]):summary(entry[2]):description(entry[2]:gsub("^%l", string.upper)
-      .. "."):add_help(false)
+    local action = cmd:command(entry[1]):summary(entry[2]):add_help(false)
+    action:description(entry[2]:gsub("^%l", string.upper) .. ".")
     action:argument("models", "the models by name (default: all)"):args("*"):argname("MODEL")
   end
 end

@@ -42,8 +42,7 @@ local function copy(db, name, meter)
   local result = db:model_of(name):sync { mode = "full", progress = meter:callback() }
   local entry = {}
   for _, field in ipairs(FIELDS) do entry[field] = result[field] end
-  meter:finish { rows_read = entry.rows_read, rows_written = entry.rows_written,
-                 seconds = entry.seconds }
+  meter:finish { rows_read = entry.rows_read, rows_written = entry.rows_written }
   return entry
 end
 

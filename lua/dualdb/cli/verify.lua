@@ -15,10 +15,15 @@ local command = {
 --- Differences of a model that are shown; all of them are in the report.
 local SHOWN = 5
 
+local function report_path(path)
+  if path:match("[^/]%.jsonl$") then return path end
+  return nil, ("option '--report': %s does not end in .jsonl"):format(path)
+end
+
 function command.add_to_parser(cmd)
   select_models.add_to_parser(cmd)
   cmd:option("--report", "write every difference there, one JSON object a line")
-    :argname("FILE.jsonl")
+    :argname("FILE.jsonl"):convert(report_path)
 end
 
 local function key_text(spec, key)
@@ -126,7 +131,7 @@ function command.command(args, out)
     entries[i], details[i] = entry, first_differences(report)
     if report_file then report:write_jsonl(function(line) report_file:write(line) end) end
     report.spool:close()
-    meter:finish { verdict = entry.verdict, rows = entry.rows_primary, seconds = entry.seconds }
+    meter:finish { verdict = entry.verdict, rows = entry.rows_primary }
     if entry.error then out.error(entry.error, name) end
     note_uncovered(entry, out)
   end

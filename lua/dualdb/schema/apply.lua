@@ -24,8 +24,8 @@ local function relations(db)
   return taken
 end
 
---- Models whose tables are made in one transaction: each by itself, parents first, but those of a cycle
---- of foreign keys together. So no table is ever there without its keys.
+--- Models whose tables are made in one transaction: each by itself, parents first, but those of a
+--- cycle of foreign keys together. So no table is ever there without its keys.
 local function groups_of(db, model_names, statements)
   local sorted, position, joined = order.parents_first(db, model_names), {}, {}
   for i, name in ipairs(sorted) do position[name] = i end
@@ -63,9 +63,9 @@ local function make(db, group, statements, results)
   for _, name in ipairs(group.names) do results[name].created = true end
 end
 
---- Makes the tables of the models on the secondary, from the primary's. A table that is there is left
---- alone, but has to fit: if one does not, nothing is done and the error has class `schema`. A model's
---- table comes with everything it has, or not at all.
+--- Makes the tables of the models on the secondary, from the primary's. A table that is there is
+--- left alone, but has to fit: if one does not, nothing is done and the error has class `schema`. A
+--- model's table comes with everything it has, or not at all.
 ---@param db dualdb.Database
 ---@param model_names string[]|nil   default: all
 ---@param options { progress: fun(result: dualdb.ApplyResult)|nil }|nil   called for each table made

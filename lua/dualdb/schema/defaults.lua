@@ -15,6 +15,14 @@ end
 
 -- ---- what the primary's information_schema says ----
 
+--- It knows three bytes of UTF-8 only, and shows what has four as a question mark.
+defaults.UNCERTAIN = "the server shows ? for some characters"
+
+---@param text string
+function defaults.is_uncertain(text)
+  return text:find("?", 1, true) ~= nil
+end
+
 local ESCAPES = { ["0"] = "\0", b = "\b", n = "\n", r = "\r", t = "\t", Z = "\26" }
 
 --- The text of a literal that begins with the quote at `at` and ends where `text` does.
@@ -60,6 +68,7 @@ end
 local function read_mysql(column)
   local text = column.default
   if column.default_is_expression then
+    if text:find("[\x80-\xff]") then return nil, nil, defaults.UNCERTAIN end
     -- Quotes and backslashes are escaped once more where an expression is kept.
     return read_expression((text:gsub("\\(.)", "%1")))
   end
@@ -117,12 +126,15 @@ function write.i(text) return text end
 write.d, write.f, write.g = write.i, write.i, write.i
 
 function write.t(_, value, column)
+  if defaults.is_uncertain(value) then return nil, defaults.UNCERTAIN end
   if value:find("\0", 1, true) then return nil, "PostgreSQL's text holds no zero bytes" end
   return defaults.literal(column.type == "char" and value:gsub(" +$", "") or value)
 end
 
+local function hex_digits(c) return ("%02x"):format(c:byte()) end
+
 function write.x(_, value)
-  return defaults.literal("\\x" .. value:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+  return defaults.literal("\\x" .. value:gsub(".", hex_digits))
 end
 
 function write.D(text)
@@ -144,11 +156,12 @@ function write.S(text, _, column)
 end
 
 function write.j(_, value)
+  if defaults.is_uncertain(value) then return nil, defaults.UNCERTAIN end
   return defaults.literal(value)
 end
 
---- The column's default in PostgreSQL's words. Nothing when there is none; nothing and why when there
---- is one that cannot be said.
+--- The column's default in PostgreSQL's words. Nothing when there is none; nothing and why when
+--- there is one that cannot be said.
 ---@param column table      as schema/mysql.lua describes it
 ---@param kind string       the kind that the model gives it
 ---@param product string    "mysql" or "mariadb"

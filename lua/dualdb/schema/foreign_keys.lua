@@ -1,5 +1,5 @@
---- Foreign keys of the secondary's tables. They matter for more than order: what they delete or change
---- on the primary by themselves, they have to delete or change on the secondary.
+--- Foreign keys of the secondary's tables. They matter for more than order: what they delete or
+--- change on the primary by themselves, they have to delete or change on the secondary.
 
 local core = require "dualdb.core"
 local names = require "dualdb.schema.names"
@@ -96,7 +96,7 @@ local function obstacle(target, key, parent, known)
   if key.elsewhere then return "it refers to another database" end
   if not parent then
     local model = known[key.referenced_table]
-    if model then return ("the table of model %s is not there"):format(model) end
+    if model then return ("model %s is neither made with it nor there"):format(model) end
     return ("table %s is no model"):format(key.referenced_table)
   end
   if is_partial(parent.model) then
@@ -121,12 +121,13 @@ local function column_list(columns, wanted)
   return table.concat(list, ", ")
 end
 
---- Deferrable, so that a transaction may write the rows of a cycle, or a table that refers to itself,
---- in any order.
+--- Deferrable, so that a transaction may write the rows of a cycle, or a table that refers to
+--- itself, in any order.
 local function statement(target, key, parent)
-  return ("alter table %s add constraint %s foreign key (%s) references %s (%s)%s deferrable"):format(
-    quote(target.name), quote(names.short(key.name)), column_list(target.columns, key.columns),
-    quote(parent.name), column_list(parent.columns, key.referenced_columns), rules(key))
+  local text = "alter table %s add constraint %s foreign key (%s) references %s (%s)%s deferrable"
+  return text:format(quote(target.name), quote(names.short(key.name)),
+    column_list(target.columns, key.columns), quote(parent.name),
+    column_list(parent.columns, key.referenced_columns), rules(key))
 end
 
 --- Texts that are equal on the primary alone make rows whose parent the secondary does not find.
