@@ -53,8 +53,8 @@ static dd_status set_timestamp(MYSQL_TIME *time, int64_t microseconds) {
 }
 
 /*
- * Never as text: MySQL takes '100:00:00.000000' for the year 100, and then for 00:00:00. The price is
- * that it refuses (with an error) a fraction of a second in the hour 838, although columns hold it.
+ * Never as text: MySQL takes '100:00:00.000000' for the year 100, and then for 00:00:00. The price
+ * is that it refuses (with an error) a fraction of a second in the hour 838, which columns hold.
  */
 static dd_status set_time(MYSQL_TIME *time, int64_t microseconds) {
     if (microseconds < -longest_time || microseconds > longest_time) return DD_FAIL;

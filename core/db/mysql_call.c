@@ -157,7 +157,7 @@ static void explain(dd_mysql *conn, dd_watch_reason reason, double limit, dd_err
 
 /*
  * True when the server has hung up while the connection was idle. To know it before anything is
- * sent makes the most common loss a harmless one: nothing can have been applied, not even by COMMIT.
+ * sent makes the most common loss a harmless one: nothing was applied, not even by COMMIT.
  */
 static bool hung_up(const dd_mysql *conn) {
     char byte;

@@ -18,7 +18,8 @@ enum { FIRST_CAPACITY = 4096 };
 #if defined(LIBMARIADB) && MARIADB_PACKAGE_VERSION_ID >= 30107
 
 static bool attribute_is(const MARIADB_CONST_STRING *attribute, const char *text) {
-    return attribute->length == strlen(text) && memcmp(attribute->str, text, attribute->length) == 0;
+    size_t length = strlen(text);
+    return attribute->length == length && memcmp(attribute->str, text, length) == 0;
 }
 
 /* What MariaDB says beyond the type: JSON is a longtext there, and types of its own are strings.

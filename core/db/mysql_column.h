@@ -23,8 +23,8 @@ typedef struct dd_mysql_column {
     dd_mysql_bool is_null, is_cut;
 } dd_mysql_column;
 
-/* Reads the metadata. `want` is a kind letter, or 0 for the natural kind. Fails with class `schema`,
- * naming the column. `name` is kept. */
+/* Reads the metadata. `want` is a kind letter, or 0 for the natural kind. Fails with class
+ * `schema`, naming the column. `name` is kept. */
 DD_MUST_CHECK dd_status dd_mysql_column_init(dd_mysql_column *column, const MYSQL_FIELD *field,
                                              const char *name, char want, dd_err *err);
 void dd_mysql_column_bind(dd_mysql_column *column, MYSQL_BIND *bind);

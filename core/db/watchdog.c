@@ -10,8 +10,8 @@
 
 /* How soon an interrupt, or an overdue turn of a stream, is noticed. */
 static const double tick = 0.1;
-/* Looks at an empty list before the thread goes to sleep for good: waking it costs a begin more than
- * all the rest, and statements tend to follow each other. */
+/* Looks at an empty list before the thread goes to sleep for good: waking it costs a begin more
+ * than all the rest, and statements tend to follow each other. */
 static const int idle_ticks = 20;
 /* What a server has after it was asked to cancel. */
 static const double cut_after = 2.0;

@@ -68,7 +68,9 @@ local function encode_object(map, seen)
   for i, key in ipairs(sorted_keys(map)) do
     local value = map[key]
     -- A clock's sixteen digits are noise.
-    if key == "seconds" and math.type(value) == "float" then value = math.floor(value * 1e6) / 1e6 end
+    if key == "seconds" and math.type(value) == "float" then
+      value = math.floor(value * 1e6) / 1e6
+    end
     parts[i] = core.json_string(tostring(key)) .. ":" .. encode(value, seen)
   end
   return "{" .. table.concat(parts, ",") .. "}"

@@ -34,8 +34,10 @@ describe("the command line", function()
 
   it("names every command in its help", function()
     local help = dir:run({ "help" }).out
-    for _, name in ipairs { "run", "setup", "health", "models", "schema", "sync", "verify", "repair",
-                            "shell", "sandbox", "help" } do
+    for _, name in ipairs {
+      "run", "setup", "health", "models", "schema", "sync", "verify", "repair", "shell", "sandbox",
+      "help",
+    } do
       assert.truthy(help:find("\n   " .. name .. " ", 1, true), name)
       assert.equal(0, dir:run({ "help", name }).code)
     end
@@ -81,7 +83,8 @@ describe("the command line", function()
 
   it("takes its options before and behind the command", function()
     for _, words in ipairs {
-      { "--json", "help", "output" }, { "help", "--json", "output" }, { "help", "output", "--json" },
+      { "--json", "help", "output" }, { "help", "--json", "output" },
+      { "help", "output", "--json" },
     } do
       assert.matches('^{"command":"help","ok":true,', dir:run(words).out)
     end

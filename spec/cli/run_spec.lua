@@ -82,7 +82,9 @@ describe("a script", function()
     assert.equal(4, run.code)
     assert.matches("^dualdb: primary: [^\n]+%(unavailable, [^\n]+\n$", run.err)
     assert.equal(7, dir:run({ "-e", "require('dualdb.errors').raise('integrity', 'x')" }).code)
-    run = dir:run { "-e", "print(select(2, dualdb.try(dualdb.open().write, dualdb.open(), 5)).class)" }
+    run = dir:run { "-e", [[
+      local db = dualdb.open()
+      print(select(2, dualdb.try(db.write, db, 5)).class)]] }
     assert.equal("usage\n", run.out)
   end)
 

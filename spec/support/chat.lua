@@ -1,5 +1,5 @@
--- What the command line's specs work on: two tables with a foreign key and one with odd names, on both
--- sides, and a directory with a project file that names only them.
+-- What the command line's specs work on: two tables with a foreign key and one with odd names, on
+-- both sides, and a directory with a project file that names only them.
 
 local cli = require "spec.support.cli"
 local dualdb = require "dualdb"

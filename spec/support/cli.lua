@@ -1,4 +1,5 @@
--- Runs the built executable as a person would, and keeps what it said. No password may ever be in it.
+-- Runs the built executable as a person would, and keeps what it said. No password may ever be in
+-- it.
 
 local dkjson = require "dkjson"
 local wait = require "spec.support.wait"
@@ -106,8 +107,9 @@ function Directory:run(args, options)
     local file <close> = assert(io.open(scratch .. "/in", "wb"))
     file:write(options.stdin)
   end
+  local input = options.stdin and scratch .. "/in" or "/dev/null"
   local _, how, code = os.execute(("cd %s && %s <%s >%s/out 2>%s/err"):format(quote(self.path),
-    cli.command(args, options), options.stdin and scratch .. "/in" or "/dev/null", scratch, scratch))
+    cli.command(args, options), input, scratch, scratch))
   local run = { out = read_all(scratch .. "/out"), err = read_all(scratch .. "/err") }
   os.execute("rm -rf " .. scratch)
   run.code = how == "exit" and code or 128 + code
@@ -140,8 +142,8 @@ function cli.json_lines(text)
   return list
 end
 
---- Starts dualdb in the background. Returns a function that waits for its end and gives the run, and
---- its process id.
+--- Starts dualdb in the background. Returns a function that waits for its end and gives the run,
+--- and its process id.
 function Directory:start(args, options)
   local scratch = capture("mktemp -d /tmp/dualdb-spec-XXXXXX")
   os.execute(("cd %s && { %s </dev/null >%s/out 2>%s/err & echo $! >%s/pid; wait $!; "
