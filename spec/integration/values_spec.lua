@@ -200,10 +200,10 @@ describe("copying from mysql to postgres", function()
       "9223372036854775808" } },
     { "de", "decimal(65,30)", "numeric(65,30)", "d", { "-" .. ("9"):rep(35) .. "." .. ("9"):rep(30),
       "0.000000000000000000000000000001", "-0.5" } },
-    { "fl", "float", "real", "f", { "1.5", "-3.4028234e38", "1.17549435e-38" }, "fl * 1 = fl",
-      "(fl * 1 = fl)::int" },
+    { "fl", "float", "real", "f", { "1.5", "-3.4028234e38", "1.17549435e-38" },
+      "cast(fl as double)", "fl::float8" },
     { "do", "double", "double precision", "g", { "0.1", "-1.7976931348623157e308",
-      "2.2250738585072014e-308" }, "`do` * 1 = `do`", "(\"do\" * 1 = \"do\")::int" },
+      "2.2250738585072014e-308" } },
     { "ch", "char(10)", "char(10)", "t", { "'abc'", "''", "'\u{e9}\u{1f600}'" },
       "hex(ch)", "upper(encode(convert_to(ch::text, 'UTF8'), 'hex'))" },
     { "vc", "varchar(100)", "varchar(100)", "t", { "'it''s \"q\" \\\\ \\n\\t'", "'trailing  '",
@@ -225,7 +225,8 @@ describe("copying from mysql to postgres", function()
       "'2038-01-19 03:14:07.999999'", "null" },
       "date_format(ts, '%Y-%m-%d %H:%i:%s.%f')",
       "to_char(ts at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')" },
-    { "js", "json", "jsonb", "j", { "'{\"b\": [1, 2.50], \"a\": \"\\\\u00e9\"}'", "'null'", "'[]'" },
+    { "js", "json", "jsonb", "j",
+      { "'{\"b\": [1, 2.50], \"a\": \"\\\\u00e9\"}'", "'null'", "'[]'" },
       "json_unquote(json_extract(js, '$.a'))", "js ->> 'a'" },
     { "en", "enum('small', 'it''s')", "text", "t", { "'small'", "'it''s'", "null" } },
     { "uu", "char(36)", "uuid", "u", { "'123e4567-e89b-12d3-a456-426614174000'",
@@ -297,8 +298,10 @@ describe("copying from mysql to postgres", function()
       assert.equal(1 + #COLUMNS, #shown.mysql[row])
       for i, c in ipairs(COLUMNS) do
         local left, right = shown.mysql[row][i + 1], shown.postgres[row][i + 1]
+        -- 1e308 of one is 1e+308 of the other.
+        if c[4] == "f" or c[4] == "g" then left, right = tonumber(left), tonumber(right) end
         assert(left == right, ("%s of row %d: mysql shows %s, postgres %s"):format(c[1], row,
-          left:sub(1, 100), right and right:sub(1, 100)))
+          tostring(left):sub(1, 100), tostring(right):sub(1, 100)))
       end
     end
   end)
