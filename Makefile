@@ -126,6 +126,9 @@ test: ## run every test on private servers (SERVERS=mysql9, SPEC=FILE)
 demo: ## watch the whole of it on two private servers
 	@$(SCRIPT_ENV) scripts/demo.sh
 
+bench: ## time copy and comparison beside pgloader (ROWS=2000000 RUNS=3)
+	@scripts/bench.sh
+
 lint: ## luacheck, cppcheck, clang-tidy, warnings as errors, and the project's own rules
 	@scripts/lint.sh
 

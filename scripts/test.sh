@@ -65,7 +65,7 @@ lua=("${INTERPRETER:-lua5.4}")
 
 run_unit() {
     local program=$BUILD/spec/$(basename "$1" .c) output status line
-    output=$(timeout "$limit" "$program" 2>&1)
+    output=$(timeout --foreground -k 10 "$limit" "$program" 2>&1)
     status=$?
     echo "$output"
     line=$(grep -E '^([A-Za-z0-9_]+: )?[0-9]+ passed, [0-9]+ failed' <<<"$output" | tail -n 1)
@@ -90,7 +90,8 @@ run_specs() { # name, then busted's arguments
     say "$name"
     output=$(mktemp)
     # No standard input: a spec that would ask a person must fail, not wait.
-    timeout "$limit" "${lua[@]}" scripts/build/busted.lua --ignore-lua -o plainTerminal \
+    # In the foreground: what ends this script (Ctrl-C, the end of a leg) ends it as well.
+    timeout --foreground -k 10 "$limit" "${lua[@]}" scripts/build/busted.lua --ignore-lua -o plainTerminal \
         --lpath='./lua/?.lua;./lua/?/init.lua' --cpath="$BUILD/lib/?.so" "$@" \
         </dev/null 2>&1 | tee "$output"
     status=${PIPESTATUS[0]}

@@ -19,6 +19,9 @@ typedef struct job {
     int difference;
     int progress;
     int failure;               /* stack index of the slot for a raised value */
+    const char *kinds;         /* of the rows */
+    unsigned count;
+    dd_value *values;          /* room for one row, with a transform */
     dd_transform apply;
 } job;
 
@@ -68,13 +71,18 @@ static dd_status apply_transform(void *context, const uint8_t *row, size_t lengt
     lua_pushlstring(L, (const char *)row, length);
     if (call(j, 1, 1, err)) return DD_FAIL;
     *keep = lua_type(L, -1) == LUA_TSTRING;
+    dd_status status = DD_OK;
     if (*keep) {
         size_t changed;
         const char *text = lua_tolstring(L, -1, &changed);
-        dd_buf_add(out, text, changed);
+        /* Whoever reads the row trusts its lengths. */
+        if (dd_row_split((const uint8_t *)text, changed, j->kinds, j->count, j->values, err))
+            status = dd_fail(err, DD_USAGE, "the transform returned no row of these columns");
+        else
+            dd_buf_add(out, text, changed);
     }
     lua_pop(L, 1);
-    return DD_OK;
+    return status;
 }
 
 static void push_row(lua_State *L, const uint8_t *row, size_t length) {
@@ -140,8 +148,11 @@ static job begin_job(lua_State *L) {
     return j;
 }
 
-static const dd_transform *job_transform(job *j) {
+static const dd_transform *job_transform(job *j, const char *kinds, unsigned count) {
     if (!j->transform) return NULL;
+    j->kinds = kinds;
+    j->count = count;
+    j->values = lua_newuserdatauv(j->L, (count + 1) * sizeof *j->values, 0);
     j->apply = (dd_transform){apply_transform, j};
     return &j->apply;
 }
@@ -169,7 +180,7 @@ static int core_copy(lua_State *L) {
     spec.columns = text_field(L, "columns");
     j.transform = function_field(L, "transform", false);
     j.progress = function_field(L, "progress", false);
-    spec.transform = job_transform(&j);
+    spec.transform = job_transform(&j, spec.kinds, count);
     spec.progress = j.progress ? tell_copy_progress : NULL;
     spec.context = &j;
     luaL_checkstack(L, 20, "copy");
@@ -214,7 +225,7 @@ static int core_compare(lua_State *L) {
     j.transform = function_field(L, "transform", false);
     j.difference = function_field(L, "difference", true);
     j.progress = function_field(L, "progress", false);
-    spec.transform = job_transform(&j);
+    spec.transform = job_transform(&j, spec.kinds, count);
     spec.difference = tell_difference;
     spec.progress = j.progress ? tell_compare_progress : NULL;
     spec.context = &j;

@@ -84,17 +84,22 @@ static dd_status server_failed(dd_mysql_stream *stream, dd_err *err) {
     return dd_mysql_leave((dd_mysql *)stream->base.conn, stream->stmt, false, err);
 }
 
+/* A statement that returned no columns, as an insert does: a stream that has ended. */
+static dd_status end_without_rows(dd_mysql_stream *stream, dd_err *err) {
+    stream->base.done = true;
+    stream->watched = false;
+    return dd_mysql_leave((dd_mysql *)stream->base.conn, stream->stmt, true, err);
+}
+
 static dd_status open_prepared(dd_mysql_stream *stream, const char *want, dd_err *err) {
     dd_mysql *conn = (dd_mysql *)stream->base.conn;
-    if (mysql_stmt_field_count(stream->stmt) == 0) {
-        end_call(stream); /* nothing was executed yet */
-        return dd_fail(err, DD_USAGE, "the statement returns no rows");
-    }
     if (mysql_stmt_param_count(stream->stmt) > 0 &&
         mysql_stmt_bind_param(stream->stmt, conn->params.binds) != 0)
         return server_failed(stream, err);
     if (mysql_stmt_execute(stream->stmt) != 0) return server_failed(stream, err);
-    /* Only now: what a parameter's type decides is known to the server when it has the values. */
+    /* Only now: what a parameter's type decides is known to the server when it has the values, and
+     * MariaDB tells the columns of SHOW PROCESSLIST no sooner. */
+    if (mysql_stmt_field_count(stream->stmt) == 0) return end_without_rows(stream, err);
     MYSQL_RES *metadata = mysql_stmt_result_metadata(stream->stmt);
     if (!metadata) return server_failed(stream, err);
     dd_status status = describe(stream, metadata, want, err);
@@ -112,8 +117,7 @@ static dd_status open_text(dd_mysql_stream *stream, const char *sql, const char 
     stream->rows = mysql_use_result(conn->client);
     if (stream->rows) return describe(stream, stream->rows, want, err);
     if (mysql_errno(conn->client) != 0) return server_failed(stream, err);
-    end_call(stream);
-    return dd_fail(err, DD_USAGE, "the statement returns no rows");
+    return end_without_rows(stream, err);
 }
 
 static dd_status start(dd_mysql_stream *stream, const char *sql, unsigned count, const char *want,

@@ -236,7 +236,8 @@ describe("a comparison of two servers", function()
 
   it("applies a transform to the primary's rows, which may leave rows out", function()
     local found = both_ways { kinds = "ii",
-      primary_query = "select 1 as k, 5 as v union all select 2, 6 union all select 3, 7 order by k",
+      primary_query = "select 1 as k, 5 as v union all select 2, 6 union all select 3, 7 "
+        .. "order by k",
       secondary_query = "select 1 as k, 50 as v union all select 3, 7 order by k",
       transform = function(row)
         local values = core.unpack("ii", row)
@@ -328,7 +329,8 @@ describe("a copy between two servers", function()
   it("refuses a value that the target cannot hold, naming the column, and keeps nothing", function()
     local name = servers.table(secondary, "id int, odd text")
     local err = failure(core.copy, { source = primary, target = secondary, kinds = "it",
-      query = "select 1 as id, 'fine' as odd union all select 2, concat('a', char(0), 'b')",
+      query = "select 1 as id, 'fine' as odd union all "
+        .. "select 2, concat('a', char(0 using utf8mb4), 'b')",
       table = name, columns = "id, odd" })
     assert.equal("data", err.class)
     assert.matches("odd", err.message, 1, true)

@@ -32,7 +32,6 @@ function Output.new(options)
   local self = {
     json = options.json or false, verbose = options.verbose or false,
     colour = wants_colour(options.no_color), started = core.clock(), document = {},
-    broken = nil,
   }
   -- Commands call these as plain functions.
   for _, name in ipairs { "print", "write", "result", "table", "error", "paint" } do
