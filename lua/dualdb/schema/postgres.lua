@@ -1,6 +1,7 @@
 --- What a PostgreSQL schema (the first of the search path) contains, from the catalog.
 
 local core = require "dualdb.core"
+local details = require "dualdb.schema.postgres_details"
 
 local postgres = {}
 
@@ -94,6 +95,7 @@ function postgres.inspect(conn)
     index.columns[#index.columns + 1] = absent(row.col) or "(expression)"
     if row.is_primary then tab.primary_key = index.columns end
   end
+  details.read(conn, tables)
   return tables, names
 end
 
