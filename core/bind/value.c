@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "bind/error.h"
+#include "row/raw.h"
 #include "row/text.h"
 
 #define BYTES_TYPE "dualdb.bytes"
@@ -45,8 +46,11 @@ void dd_push_value(lua_State *L, const dd_value *value, dd_buf *text) {
     uint64_t low;
     switch (value->kind) {
     case DD_KIND_BOOL:
-        lua_pushboolean(L, dd_value_bool(value));
-        return;
+        if (!dd_value_is_raw(value)) {
+            lua_pushboolean(L, dd_value_bool(value));
+            return;
+        }
+        __attribute__((fallthrough)); /* a raw one has the bytes of an integer */
     case DD_KIND_INT:
         if (dd_value_int(value, &integer, &low)) {
             lua_pushinteger(L, integer);

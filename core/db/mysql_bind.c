@@ -5,6 +5,7 @@
 
 #include "db/mysql_driver.h"
 #include "row/field.h"
+#include "row/raw.h"
 #include "row/temporal.h"
 
 static const int64_t longest_time = INT64_C(3020399999999); /* 838:59:59.999999 */
@@ -66,8 +67,20 @@ static dd_status set_time(MYSQL_TIME *time, int64_t microseconds) {
     return DD_OK;
 }
 
+static void set_bytes(MYSQL_BIND *bind, enum enum_field_types type, const void *bytes,
+                      size_t length) {
+    bind->buffer_type = type;
+    bind->buffer = (void *)(uintptr_t)bytes; /* only read, whatever the library's type says */
+    bind->buffer_length = length;
+    bind->length = NULL; /* then buffer_length counts */
+}
+
 static dd_status set_temporal(MYSQL_BIND *bind, MYSQL_TIME *time, const dd_value *value,
                               const char *what, unsigned number, dd_err *err) {
+    if (dd_value_is_raw(value)) {
+        set_bytes(bind, MYSQL_TYPE_STRING, value->data, value->length);
+        return DD_OK;
+    }
     memset(time, 0, sizeof *time);
     bind->buffer = time;
     switch (value->kind) {
@@ -129,14 +142,6 @@ static bool not_a_number(const dd_value *value) {
     return last < '0' || last > '9';
 }
 
-static void set_bytes(MYSQL_BIND *bind, enum enum_field_types type, const void *bytes,
-                      size_t length) {
-    bind->buffer_type = type;
-    bind->buffer = (void *)(uintptr_t)bytes; /* only read, whatever the library's type says */
-    bind->buffer_length = length;
-    bind->length = NULL; /* then buffer_length counts */
-}
-
 static void set_uuid(MYSQL_BIND *bind, dd_mysql_slot *slot, const uint8_t *uuid) {
     static const char digits[] = "0123456789abcdef";
     char *at = slot->uuid;
@@ -159,10 +164,13 @@ dd_status dd_mysql_params_set(dd_mysql_params *params, unsigned at, const dd_val
     }
     switch (value->kind) {
     case DD_KIND_BOOL:
-        slot->whole = dd_value_bool(value);
-        bind->buffer_type = MYSQL_TYPE_TINY;
-        bind->buffer = slot;
-        return DD_OK;
+        if (!dd_value_is_raw(value)) {
+            slot->whole = dd_value_bool(value);
+            bind->buffer_type = MYSQL_TYPE_TINY;
+            bind->buffer = slot;
+            return DD_OK;
+        }
+        __attribute__((fallthrough)); /* a raw one has the bytes of an integer */
     case DD_KIND_INT: {
         int64_t whole;
         bool is_signed = dd_value_int(value, &whole, &slot->whole);

@@ -6,6 +6,7 @@
 #include "row/convert.h"
 #include "row/decimal.h"
 #include "row/json_canonical.h"
+#include "row/raw.h"
 #include "row/temporal.h"
 #include "row/text.h"
 
@@ -114,6 +115,7 @@ dd_status dd_mysql_column_init(dd_mysql_column *column, const MYSQL_FIELD *field
         return DD_FAIL;
     }
     column->to = want ? (dd_kind)want : column->from;
+    column->takes_raw = want != 0;
     /* Both are read as an integer; whether it has to be 0 or 1 is a matter of what is wanted. */
     if (column->from == DD_KIND_BOOL) column->from = DD_KIND_INT;
     if (!converts_here(column->from, column->to) && !dd_convertible(column->from, column->to))
@@ -191,23 +193,15 @@ static dd_status add_whole(const dd_mysql_column *column, dd_buf *row, dd_err *e
         dd_row_add_bool(row, whole == 1);
         return DD_OK;
     }
+    if (column->takes_raw) {
+        dd_row_add_raw_bool(row, !column->is_unsigned && whole < 0, (uint64_t)whole);
+        return DD_OK;
+    }
     if (column->is_unsigned)
         return dd_fail(err, DD_DATA, "column `%s` holds %llu, which is not a boolean", column->name,
                        (unsigned long long)whole);
     return dd_fail(err, DD_DATA, "column `%s` holds %lld, which is not a boolean", column->name,
                    (long long)whole);
-}
-
-static dd_status refuse_date(const dd_mysql_column *column, dd_err *err) {
-    const MYSQL_TIME *t = &column->cell.time;
-    char text[80];
-    int length = snprintf(text, sizeof text, "%04u-%02u-%02u", t->year, t->month, t->day);
-    if (column->from == DD_KIND_TIMESTAMP)
-        snprintf(text + length, sizeof text - (size_t)length, " %02u:%02u:%02u", t->hour, t->minute,
-                 t->second);
-    if (t->year == 0 && t->month == 0 && t->day == 0)
-        return dd_fail(err, DD_DATA, "column `%s` holds the zero date %s", column->name, text);
-    return dd_fail(err, DD_DATA, "column `%s` holds %s, which is not a date", column->name, text);
 }
 
 static dd_status add_temporal(const dd_mysql_column *column, dd_buf *row, dd_err *err) {
@@ -219,7 +213,12 @@ static dd_status add_temporal(const dd_mysql_column *column, dd_buf *row, dd_err
         dd_row_add_time(row, t->neg ? -microseconds : microseconds);
         return DD_OK;
     }
-    if (!dd_date_exists((int)t->year, (int)t->month, (int)t->day)) return refuse_date(column, err);
+    if (!dd_date_exists((int)t->year, (int)t->month, (int)t->day)) {
+        const unsigned day[3] = {t->year, t->month, t->day};
+        if (dd_row_add_raw_date(row, column->from, day, (uint64_t)microseconds, err) != DD_OK)
+            return name_column(column, err);
+        return DD_OK;
+    }
     int32_t days = dd_days_from_date((int)t->year, (int)t->month, (int)t->day);
     if (column->from == DD_KIND_DATE) dd_row_add_date(row, days);
     else dd_row_add_timestamp(row, days * DD_US_PER_DAY + microseconds);
@@ -289,6 +288,20 @@ dd_status dd_mysql_column_add(dd_mysql_column *column, dd_buf *row, dd_err *err)
     return convert(column, row, at, err);
 }
 
+/* Text that is no date may be a day that the calendar does not have. */
+static dd_status add_raw_text(const dd_mysql_column *column, const char *text, dd_buf *row) {
+    unsigned day[3], clock[3] = {0};
+    double fraction = 0;
+    dd_err ignored;
+    if (column->from != DD_KIND_DATE && column->from != DD_KIND_TIMESTAMP) return DD_FAIL;
+    if (sscanf(text, "%4u-%2u-%2u %2u:%2u:%2u%lf", &day[0], &day[1], &day[2], &clock[0], &clock[1],
+               &clock[2], &fraction) < 3)
+        return DD_FAIL;
+    uint64_t seconds = ((uint64_t)clock[0] * 60 + clock[1]) * 60 + clock[2];
+    return dd_row_add_raw_date(row, column->from, day,
+                               seconds * 1000000 + (uint64_t)(fraction * 1e6 + 0.5), &ignored);
+}
+
 dd_status dd_mysql_column_add_text(dd_mysql_column *column, const char *text, size_t length,
                                    dd_buf *row, dd_err *err) {
     if (!text) {
@@ -309,7 +322,8 @@ dd_status dd_mysql_column_add_text(dd_mysql_column *column, const char *text, si
     case DD_KIND_DATE:
     case DD_KIND_TIME:
     case DD_KIND_TIMESTAMP:
-        if (dd_text_parse(column->from, text, length, row, err) != DD_OK)
+        if (dd_text_parse(column->from, text, length, row, err) != DD_OK &&
+            add_raw_text(column, text, row) != DD_OK)
             return name_column(column, err);
         break;
     default:

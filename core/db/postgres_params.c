@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "db/postgres_driver.h"
+#include "row/raw.h"
 #include "row/text.h"
 
 enum { BYTEA = 17 };
@@ -41,6 +42,10 @@ static void year_before_christ(dd_buf *text, size_t start) {
 static dd_status add_text(const dd_value *value, unsigned number, dd_buf *text, dd_err *err) {
     const size_t start = text->length;
     dd_text_render(value, text);
+    if (dd_value_is_raw(value))
+        return dd_fail(err, DD_DATA, "parameter %u: %.*s is not a %s", number,
+                       (int)(text->length - start), (const char *)text->data + start,
+                       dd_kind_name(value->kind));
     const bool empty = text->length == start;
     if (!empty && memchr(text->data + start, 0, text->length - start))
         return dd_fail(err, DD_DATA,

@@ -4,6 +4,7 @@
 
 #include "row/field.h"
 #include "row/number.h"
+#include "row/raw.h"
 #include "row/text.h"
 
 bool dd_convertible(dd_kind from, dd_kind to) {
@@ -67,6 +68,9 @@ dd_status dd_convert_field(dd_buf *row, size_t at, dd_kind from, dd_kind to, dd_
     uint32_t length = dd_field_length(row->data + at);
     if (length == DD_NULL_LENGTH) return DD_OK;
     dd_value value = {.kind = from, .length = length, .data = row->data + at + 4};
+    if (dd_value_is_raw(&value))
+        return dd_fail(err, DD_DATA, "value that is no %s cannot be read as %s", dd_kind_name(from),
+                       dd_kind_name(to));
     switch (from) {
     case DD_KIND_BOOL: {
         bool set = dd_value_bool(&value);

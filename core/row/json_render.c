@@ -1,5 +1,6 @@
 #include <math.h>
 
+#include "row/raw.h"
 #include "row/text.h"
 #include "row/utf8.h"
 
@@ -87,8 +88,8 @@ void dd_json_render(const dd_value *value, dd_buf *out) {
         return;
     case DD_KIND_BYTES:
     case DD_KIND_UNSUPPORTED: render_bytes(value, out); return;
-    case DD_KIND_BOOL:
     case DD_KIND_JSON: bare = true; break;
+    case DD_KIND_BOOL: bare = !dd_value_is_raw(value) || is_exact_integer(value); break;
     case DD_KIND_INT: bare = is_exact_integer(value); break;
     case DD_KIND_FLOAT32: bare = isfinite(dd_value_float32(value)); break;
     case DD_KIND_FLOAT64: bare = isfinite(dd_value_float64(value)); break;

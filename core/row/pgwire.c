@@ -5,6 +5,7 @@
 #include "row/field.h"
 #include "row/json_canonical.h"
 #include "row/number.h"
+#include "row/raw.h"
 #include "row/temporal.h"
 #include "row/text.h"
 #include "row/utf8.h"
@@ -466,7 +467,16 @@ static dd_status encode_uuid(uint32_t oid, const dd_value *value, dd_buf *out, d
     return DD_OK;
 }
 
+static dd_status refuse_raw(const dd_value *value, dd_err *err) {
+    char text[40] = "";
+    if (value->kind == DD_KIND_BOOL)
+        return dd_fail(err, DD_DATA, "integer other than 0 and 1 is not a boolean");
+    memcpy(text, value->data, value->length < sizeof text ? value->length : sizeof text - 1);
+    return dd_fail(err, DD_DATA, "%s is not a date", text);
+}
+
 static dd_status encode_value(uint32_t oid, const dd_value *value, dd_buf *out, dd_err *err) {
+    if (dd_value_is_raw(value)) return refuse_raw(value, err);
     switch (value->kind) {
     case DD_KIND_INT:
         return encode_integer(oid, value->kind, value->data[0] == 0, dd_get_u64(value->data + 1),

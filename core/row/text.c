@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "row/number.h"
+#include "row/raw.h"
 #include "row/temporal.h"
 
 static uint8_t *put_two(uint8_t *at, unsigned v) {
@@ -115,7 +116,18 @@ static uint8_t *put_days(uint8_t *at, int32_t days) {
 /* No text of a fixed-size value is longer (a uuid has 36 bytes). */
 #define FIXED_TEXT 48
 
+static void render_raw(const dd_value *value, dd_buf *out) {
+    if (value->kind == DD_KIND_BOOL)
+        dd_text_render(&(dd_value){DD_KIND_INT, value->length, value->data}, out);
+    else
+        dd_buf_add(out, value->data, value->length);
+}
+
 void dd_text_render(const dd_value *value, dd_buf *out) {
+    if (dd_value_is_raw(value)) {
+        render_raw(value, out);
+        return;
+    }
     uint8_t *start = dd_buf_reserve(out, FIXED_TEXT), *at = start;
     switch (value->kind) {
     case DD_KIND_BOOL: at = put_word(at, dd_value_bool(value) ? "true" : "false"); break;

@@ -4,6 +4,7 @@
 
 #include "row/decimal.h"
 #include "row/field.h"
+#include "row/raw.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "field lengths and base/buf.h are written for little-endian hosts");
@@ -100,7 +101,7 @@ dd_status dd_row_split(const uint8_t *row, size_t length, const char *kinds, uns
         if (length - at < bytes)
             return dd_fail(err, DD_INTERNAL, "row ends inside field %u of %u", i + 1, count);
         uint32_t width = dd_kind_width(kind);
-        if (width != 0 && width != bytes)
+        if (width != 0 && width != bytes && !dd_raw_valid(kind, row + at, bytes))
             return dd_fail(err, DD_INTERNAL, "field %u is %s but has %u bytes, not %u", i + 1,
                            dd_kind_name(kind), bytes, width);
         out[i].length = bytes;

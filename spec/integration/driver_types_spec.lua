@@ -208,20 +208,28 @@ describe("a value that MySQL alone can have", function()
     { "date", "0000-00-00" }, { "datetime", "0000-00-00 00:00:00" }, { "date", "2024-00-10" },
     { "datetime(3)", "2024-02-00 10:00:00" },
   } do
-    it(("%s in a %s is refused as data, naming the column"):format(case[2], case[1]), function()
+    it(("%s in a %s is read as its text, and refused by the other server"):format(case[2], case[1]),
+      function()
       local conn = servers.open("mysql")
       local name = servers.table(conn, "id int, odd_day " .. case[1])
       conn:execute("set sql_mode = ''")
       conn:execute(("insert into %s values (1, ?)"):format(name), case[2])
-      local err = failure(conn.query, conn, "select * from " .. name)
+      assert.same({ id = 1, odd_day = case[2] }, conn:query("select * from " .. name)[1])
+      local kind = case[1] == "date" and "D" or "S"
+      local row = conn:fetch("select odd_day from " .. name, nil, nil, kind)[1]
+      assert.same({ case[2] }, core.texts(kind, row))
+      assert.equal(('{"d":"%s"}'):format(case[2]), core.row_json(kind, row, { "d" }))
+      local found = conn:fetch(("select id from %s where odd_day = ?"):format(name), kind, row, "i")
+      assert.equal(1, #found)
+      local other = servers.open("postgres")
+      local err = failure(other.put, other, "select ?::" .. (kind == "D" and "date" or "timestamp"),
+        kind, row)
       assert.equal("data", err.class)
-      assert.matches("odd_day", err.message, 1, true)
       assert.matches(case[2]:sub(1, 10), err.message, 1, true)
-      assert.equal(1, conn:query("select id from " .. name)[1].id)
     end)
   end
 
-  it("2 in a tinyint(1) is refused as a boolean and read as an integer", function()
+  it("2 in a tinyint(1) is refused by a plain query, and kept where a boolean is asked for", function()
     local conn = servers.open("mysql")
     local name = servers.table(conn, "flag tinyint(1)")
     conn:execute(("insert into %s values (2)"):format(name))
@@ -231,6 +239,12 @@ describe("a value that MySQL alone can have", function()
     assert.matches("2", err.message, 1, true)
     local row = conn:fetch("select flag from " .. name, nil, nil, "i")[1]
     assert.equal(2, core.unpack("i", row)[1])
+    row = conn:fetch("select flag from " .. name, nil, nil, "b")[1]
+    assert.equal(2, core.unpack("b", row)[1])
+    assert.equal('{"flag":2}', core.row_json("b", row, { "flag" }))
+    assert.equal(1, #conn:fetch(("select flag from %s where flag = ?"):format(name), "b", row, "b"))
+    local other = servers.open("postgres")
+    assert.equal("data", failure(other.put, other, "select ?::boolean", "b", row).class)
   end)
 
   it("a zero date is not written by dualdb's own sessions", function()

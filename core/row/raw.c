@@ -1,0 +1,74 @@
+#include "row/raw.h"
+
+#include <stdio.h>
+
+#include "row/field.h"
+#include "row/temporal.h"
+
+enum { DAY_TEXT = 10, CLOCK_TEXT = 19, FRACTION_TEXT = 26 };
+
+bool dd_value_is_raw(const dd_value *value) {
+    switch (value->kind) {
+    case DD_KIND_BOOL: return value->length != 1;
+    case DD_KIND_DATE: return value->length != 4;
+    case DD_KIND_TIMESTAMP: return value->length != 8;
+    default: return false;
+    }
+}
+
+/* `pattern` has 0 for a digit, all else stands for itself. */
+static bool looks_like(const char *pattern, const uint8_t *text, uint32_t length) {
+    for (uint32_t i = 0; i < length; i++) {
+        bool digit = text[i] >= '0' && text[i] <= '9';
+        if (pattern[i] == '0' ? !digit : text[i] != (uint8_t)pattern[i]) return false;
+    }
+    return true;
+}
+
+static unsigned number_at(const uint8_t *text, unsigned digits) {
+    unsigned number = 0;
+    for (unsigned i = 0; i < digits; i++) number = number * 10 + (unsigned)(text[i] - '0');
+    return number;
+}
+
+/* One value has one form: days that exist are not raw, and a fraction of zero is not written. */
+static bool is_raw_date(dd_kind kind, const uint8_t *text, uint32_t length) {
+    bool fits = kind == DD_KIND_DATE ? length == DAY_TEXT
+                                     : length == CLOCK_TEXT || length == FRACTION_TEXT;
+    if (!fits || !looks_like("0000-00-00 00:00:00.000000", text, length)) return false;
+    unsigned month = number_at(text + 5, 2), day = number_at(text + 8, 2);
+    if (month > 12 || day > 31) return false;
+    if (dd_date_exists((int)number_at(text, 4), (int)month, (int)day)) return false;
+    if (length > DAY_TEXT && (number_at(text + 11, 2) > 23 || number_at(text + 14, 2) > 59 ||
+                              number_at(text + 17, 2) > 59))
+        return false;
+    return length != FRACTION_TEXT || number_at(text + 20, 6) != 0;
+}
+
+bool dd_raw_valid(dd_kind kind, const uint8_t *bytes, uint32_t length) {
+    if (kind == DD_KIND_BOOL)
+        return length == DD_INT_LENGTH && bytes[0] <= 1 &&
+               (bytes[0] == 1 ? dd_get_u64(bytes + 1) > 1 : bytes[1] >> 7);
+    if (kind != DD_KIND_DATE && kind != DD_KIND_TIMESTAMP) return false;
+    return is_raw_date(kind, bytes, length);
+}
+
+dd_status dd_row_add_raw_date(dd_buf *row, dd_kind kind, const unsigned day[3], uint64_t clock_us,
+                              dd_err *err) {
+    char text[80];
+    unsigned seconds = (unsigned)(clock_us / 1000000 % 86400), fraction = (unsigned)(clock_us % 1000000);
+    int length = snprintf(text, sizeof text, "%04u-%02u-%02u", day[0], day[1], day[2]);
+    if (kind == DD_KIND_TIMESTAMP)
+        length += snprintf(text + length, sizeof text - (size_t)length, " %02u:%02u:%02u",
+                           seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if (kind == DD_KIND_TIMESTAMP && fraction)
+        length += snprintf(text + length, sizeof text - (size_t)length, ".%06u", fraction);
+    if (!dd_raw_valid(kind, (const uint8_t *)text, (uint32_t)length))
+        return dd_fail(err, DD_DATA, "%s is not a %s", text, dd_kind_name(kind));
+    dd_row_add(row, text, (uint32_t)length);
+    return DD_OK;
+}
+
+void dd_row_add_raw_bool(dd_buf *row, bool negative, uint64_t bits) {
+    dd_put_int(dd_row_add_room(row, DD_INT_LENGTH), negative, bits);
+}
