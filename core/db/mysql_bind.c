@@ -1,6 +1,7 @@
 /* Canonical values as bound parameters. */
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "db/mysql_driver.h"
@@ -9,6 +10,7 @@
 #include "row/temporal.h"
 
 static const int64_t longest_time = INT64_C(3020399999999); /* 838:59:59.999999 */
+static const int64_t late_time = INT64_C(3016800000000);    /* 838:00:00 */
 
 void dd_mysql_params_reserve(dd_mysql_params *params, unsigned count) {
     if (count <= params->capacity) return;
@@ -54,8 +56,9 @@ static dd_status set_timestamp(MYSQL_TIME *time, int64_t microseconds) {
 }
 
 /*
- * Never as text: MySQL takes '100:00:00.000000' for the year 100, and then for 00:00:00. The price
- * is that it refuses (with an error) a fraction of a second in the hour 838, which columns hold.
+ * Not as text: MySQL takes '100:00:00.000000' for the year 100, and then for 00:00:00. But in binary
+ * it refuses (with an error) a fraction of a second in the hour 838, which columns hold; see
+ * set_late_time.
  */
 static dd_status set_time(MYSQL_TIME *time, int64_t microseconds) {
     if (microseconds < -longest_time || microseconds > longest_time) return DD_FAIL;
@@ -73,6 +76,21 @@ static void set_bytes(MYSQL_BIND *bind, enum enum_field_types type, const void *
     bind->buffer = (void *)(uintptr_t)bytes; /* only read, whatever the library's type says */
     bind->buffer_length = length;
     bind->length = NULL; /* then buffer_length counts */
+}
+
+/* The form with days is taken for nothing else: 34 days and 22 hours are 838 hours. */
+static void set_late_time(MYSQL_BIND *bind, dd_mysql_slot *slot, int64_t microseconds) {
+    MYSQL_TIME time = {0};
+    bool negative = microseconds < 0;
+    set_clock(&time, negative ? -microseconds : microseconds);
+    int length = snprintf(slot->text, sizeof slot->text, "%s34 22:%02u:%02u.%06lu",
+                          negative ? "-" : "", time.minute, time.second, time.second_part);
+    set_bytes(bind, MYSQL_TYPE_STRING, slot->text, (size_t)length);
+}
+
+static bool is_late_time(int64_t microseconds) {
+    int64_t distance = microseconds < 0 ? -microseconds : microseconds;
+    return distance >= late_time && distance <= longest_time && distance % 1000000 != 0;
 }
 
 static dd_status set_temporal(MYSQL_BIND *bind, MYSQL_TIME *time, const dd_value *value,
@@ -144,13 +162,28 @@ static bool not_a_number(const dd_value *value) {
 
 static void set_uuid(MYSQL_BIND *bind, dd_mysql_slot *slot, const uint8_t *uuid) {
     static const char digits[] = "0123456789abcdef";
-    char *at = slot->uuid;
+    char *at = slot->text;
     for (unsigned i = 0; i < DD_UUID_LENGTH; i++) {
         if (i == 4 || i == 6 || i == 8 || i == 10) *at++ = '-';
         *at++ = digits[uuid[i] >> 4];
         *at++ = digits[uuid[i] & 15];
     }
-    set_bytes(bind, MYSQL_TYPE_STRING, slot->uuid, sizeof slot->uuid);
+    set_bytes(bind, MYSQL_TYPE_STRING, slot->text, sizeof slot->text);
+}
+
+/* As an integer: the server takes text and bytes for numbers where it compares them with bits. */
+static dd_status set_bits(MYSQL_BIND *bind, dd_mysql_slot *slot, const dd_value *value,
+                          const char *what, unsigned number, dd_err *err) {
+    if (value->length > 64)
+        return dd_fail(err, DD_DATA, "%s %u has %u bits, and mysql's bit has at most 64", what,
+                       number, value->length);
+    slot->whole = 0;
+    for (uint32_t i = 0; i < value->length; i++)
+        slot->whole = slot->whole << 1 | (value->data[i] == '1');
+    bind->buffer_type = MYSQL_TYPE_LONGLONG;
+    bind->is_unsigned = 1;
+    bind->buffer = slot;
+    return DD_OK;
 }
 
 dd_status dd_mysql_params_set(dd_mysql_params *params, unsigned at, const dd_value *value,
@@ -199,8 +232,15 @@ dd_status dd_mysql_params_set(dd_mysql_params *params, unsigned at, const dd_val
     case DD_KIND_UUID:
         set_uuid(bind, slot, value->data);
         return DD_OK;
-    case DD_KIND_DATE:
+    case DD_KIND_BITS:
+        return set_bits(bind, slot, value, what, number, err);
     case DD_KIND_TIME:
+        if (is_late_time(dd_value_time(value))) {
+            set_late_time(bind, slot, dd_value_time(value));
+            return DD_OK;
+        }
+        return set_temporal(bind, &slot->time, value, what, number, err);
+    case DD_KIND_DATE:
     case DD_KIND_TIMESTAMP:
         return set_temporal(bind, &slot->time, value, what, number, err);
     case DD_KIND_UNSUPPORTED:

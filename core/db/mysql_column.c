@@ -13,6 +13,8 @@
 enum { BINARY_CHARSET = 63 };
 /* Buffers begin no larger than this: a longtext says it has 4 GiB. */
 enum { FIRST_CAPACITY = 4096 };
+/* BIT(64) is the longest. */
+enum { MOST_BITS = 64 };
 
 /* ---- types ---- */
 
@@ -58,13 +60,13 @@ static dd_kind unsupported(char *type, size_t size, const char *name) {
 static dd_kind natural_kind(const MYSQL_FIELD *field, char *type, size_t size) {
     dd_kind kind = extended_kind(field, type, size);
     if (kind) return kind;
-    if (field->flags & SET_FLAG) return unsupported(type, size, "set");
     switch ((int)field->type) {
     case MYSQL_TYPE_TINY:
         /* The one sign of a boolean that the server gives: tinyint(1). */
         return field->length == 1 && !(field->flags & UNSIGNED_FLAG) ? DD_KIND_BOOL : DD_KIND_INT;
     case MYSQL_TYPE_SHORT:
     case MYSQL_TYPE_INT24:
+    case MYSQL_TYPE_YEAR:
     case MYSQL_TYPE_LONG:
     case MYSQL_TYPE_LONGLONG: return DD_KIND_INT;
     case MYSQL_TYPE_DECIMAL:
@@ -77,7 +79,9 @@ static dd_kind natural_kind(const MYSQL_FIELD *field, char *type, size_t size) {
     case MYSQL_TYPE_TIMESTAMP: return DD_KIND_TIMESTAMP;
     case MYSQL_TYPE_JSON: return DD_KIND_JSON;
     case MYSQL_TYPE_NULL:
-    case MYSQL_TYPE_ENUM: return DD_KIND_TEXT;
+    case MYSQL_TYPE_ENUM:
+    case MYSQL_TYPE_SET: return DD_KIND_TEXT;
+    case MYSQL_TYPE_BIT: return DD_KIND_BITS;
     case MYSQL_TYPE_VARCHAR:
     case MYSQL_TYPE_VAR_STRING:
     case MYSQL_TYPE_STRING:
@@ -85,11 +89,8 @@ static dd_kind natural_kind(const MYSQL_FIELD *field, char *type, size_t size) {
     case MYSQL_TYPE_MEDIUM_BLOB:
     case MYSQL_TYPE_LONG_BLOB:
     case MYSQL_TYPE_BLOB:
-        if (field->flags & ENUM_FLAG) return DD_KIND_TEXT;
+        if (field->flags & (ENUM_FLAG | SET_FLAG)) return DD_KIND_TEXT;
         return field->charsetnr == BINARY_CHARSET ? DD_KIND_BYTES : DD_KIND_TEXT;
-    case MYSQL_TYPE_YEAR: return unsupported(type, size, "year");
-    case MYSQL_TYPE_BIT: return unsupported(type, size, "bit");
-    case MYSQL_TYPE_SET: return unsupported(type, size, "set");
     case MYSQL_TYPE_GEOMETRY: return unsupported(type, size, "geometry");
     case 242: return unsupported(type, size, "vector"); /* not in every vendor's header */
     default: break;
@@ -108,6 +109,7 @@ dd_status dd_mysql_column_init(dd_mysql_column *column, const MYSQL_FIELD *field
     char type[64] = "";
     column->name = name;
     column->is_unsigned = field->flags & UNSIGNED_FLAG;
+    column->bits = (unsigned)field->length;
     column->from = natural_kind(field, type, sizeof type);
     if (column->from == DD_KIND_UNSUPPORTED) {
         dd_fail(err, DD_SCHEMA, "column `%s` has the type %s, which is not supported", name, type);
@@ -121,6 +123,8 @@ dd_status dd_mysql_column_init(dd_mysql_column *column, const MYSQL_FIELD *field
     if (!converts_here(column->from, column->to) && !dd_convertible(column->from, column->to))
         return dd_fail(err, DD_SCHEMA, "column `%s` is of kind %s and cannot be read as %s", name,
                        dd_kind_name(column->from), dd_kind_name(column->to));
+    if (column->from == DD_KIND_BITS && (column->bits == 0 || column->bits > MOST_BITS))
+        return dd_fail(err, DD_SCHEMA, "column `%s` has %u bits", name, column->bits);
     unsigned long first = field->length < FIRST_CAPACITY ? field->length : FIRST_CAPACITY;
     column->capacity = first ? first : 1;
     return DD_OK;
@@ -130,7 +134,8 @@ dd_status dd_mysql_column_init(dd_mysql_column *column, const MYSQL_FIELD *field
 
 static void bind_bytes(dd_mysql_column *column, MYSQL_BIND *bind) {
     if (!column->bytes) column->bytes = dd_alloc(column->capacity);
-    bind->buffer_type = column->from == DD_KIND_BYTES ? MYSQL_TYPE_BLOB : MYSQL_TYPE_STRING;
+    bool raw = column->from == DD_KIND_BYTES || column->from == DD_KIND_BITS;
+    bind->buffer_type = raw ? MYSQL_TYPE_BLOB : MYSQL_TYPE_STRING;
     bind->buffer = column->bytes;
     bind->buffer_length = column->capacity;
 }
@@ -155,6 +160,7 @@ void dd_mysql_column_bind(dd_mysql_column *column, MYSQL_BIND *bind) {
     case DD_KIND_BYTES:
     case DD_KIND_JSON:
     case DD_KIND_UUID:
+    case DD_KIND_BITS:
     case DD_KIND_UNSUPPORTED: bind_bytes(column, bind); break;
     }
 }
@@ -239,12 +245,29 @@ static dd_status add_json(const dd_mysql_column *column, const char *text, size_
     return dd_field_end(row, at, err);
 }
 
+/* The wire has whole bytes, the last bit lowest, in either protocol. */
+static dd_status add_bits(const dd_mysql_column *column, const uint8_t *bytes, size_t length,
+                          dd_buf *row, dd_err *err) {
+    const unsigned count = column->bits;
+    if (length != (count + 7) / 8)
+        return dd_fail(err, DD_INTERNAL, "column `%s`: %zu bytes are not %u bits", column->name,
+                       length, count);
+    char text[MOST_BITS];
+    for (unsigned i = 0; i < count; i++) {
+        unsigned from_end = count - 1 - i;
+        text[i] = (char)('0' + (bytes[length - 1 - from_end / 8] >> from_end % 8 & 1));
+    }
+    dd_row_add(row, text, count);
+    return DD_OK;
+}
+
 /* A value whose bytes are text on the wire, in either protocol. */
 static dd_status add_bytes(const dd_mysql_column *column, const char *text, size_t length,
                            dd_buf *row, dd_err *err) {
     switch (column->from) {
     case DD_KIND_DECIMAL: return add_decimal(column, text, length, row, err);
     case DD_KIND_JSON: return add_json(column, text, length, row, err);
+    case DD_KIND_BITS: return add_bits(column, (const uint8_t *)text, length, row, err);
     case DD_KIND_UUID:
         if (dd_text_parse(DD_KIND_UUID, text, length, row, err) != DD_OK)
             return name_column(column, err);

@@ -43,7 +43,7 @@ typedef union dd_mysql_slot {
     float single;
     double twice;
     MYSQL_TIME time;
-    char uuid[36];
+    char text[36];
 } dd_mysql_slot;
 
 /* Bound parameters; the memory is kept from one statement to the next. */

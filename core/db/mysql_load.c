@@ -93,7 +93,7 @@ static bool in_bytes(const MYSQL_BIND *bind, const dd_mysql_slot *slot) {
     switch (bind->buffer_type) {
     case MYSQL_TYPE_NEWDECIMAL:
     case MYSQL_TYPE_BLOB: return true;
-    case MYSQL_TYPE_STRING: return bind->buffer != slot->uuid;
+    case MYSQL_TYPE_STRING: return bind->buffer != slot->text;
     default: return false;
     }
 }

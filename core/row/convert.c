@@ -10,15 +10,16 @@
 bool dd_convertible(dd_kind from, dd_kind to) {
     if (from == to) return from != DD_KIND_UNSUPPORTED;
     switch (from) {
-    case DD_KIND_BOOL: return to == DD_KIND_INT;
+    case DD_KIND_BOOL: return to == DD_KIND_INT || to == DD_KIND_BITS;
     case DD_KIND_INT: return to == DD_KIND_DECIMAL || to == DD_KIND_BOOL;
     case DD_KIND_DECIMAL: return to == DD_KIND_INT;
     case DD_KIND_FLOAT32: return to == DD_KIND_FLOAT64;
     case DD_KIND_TEXT: return to == DD_KIND_JSON || to == DD_KIND_UUID;
-    case DD_KIND_JSON:
-    case DD_KIND_UUID: return to == DD_KIND_TEXT;
+    case DD_KIND_JSON: return to == DD_KIND_TEXT;
+    case DD_KIND_UUID: return to == DD_KIND_TEXT || to == DD_KIND_BYTES;
+    case DD_KIND_BYTES: return to == DD_KIND_UUID;
+    case DD_KIND_BITS: return to == DD_KIND_BOOL;
     case DD_KIND_FLOAT64:
-    case DD_KIND_BYTES:
     case DD_KIND_DATE:
     case DD_KIND_TIME:
     case DD_KIND_TIMESTAMP:
@@ -75,7 +76,8 @@ dd_status dd_convert_field(dd_buf *row, size_t at, dd_kind from, dd_kind to, dd_
     case DD_KIND_BOOL: {
         bool set = dd_value_bool(&value);
         row->length = at;
-        dd_row_add_int(row, set);
+        if (to == DD_KIND_BITS) dd_row_add(row, set ? "1" : "0", 1);
+        else dd_row_add_int(row, set);
         return DD_OK;
     }
     case DD_KIND_INT: {
@@ -98,6 +100,7 @@ dd_status dd_convert_field(dd_buf *row, size_t at, dd_kind from, dd_kind to, dd_
     case DD_KIND_TEXT: return parse_text(row, at, length, to, err);
     case DD_KIND_JSON: return DD_OK; /* canonical JSON is text as it stands */
     case DD_KIND_UUID: {
+        if (to == DD_KIND_BYTES) return DD_OK; /* the same 16 bytes */
         uint8_t bytes[DD_UUID_LENGTH];
         memcpy(bytes, value.data, sizeof bytes);
         value.data = bytes;
@@ -106,8 +109,18 @@ dd_status dd_convert_field(dd_buf *row, size_t at, dd_kind from, dd_kind to, dd_
         dd_text_render(&value, row);
         return dd_field_end(row, field, err);
     }
-    case DD_KIND_FLOAT64:
     case DD_KIND_BYTES:
+        if (length == DD_UUID_LENGTH) return DD_OK;
+        row->length = at;
+        return dd_fail(err, DD_DATA, "%u bytes are not a uuid, which has 16", length);
+    case DD_KIND_BITS: {
+        bool set = length == 1 && value.data[0] == '1';
+        row->length = at;
+        if (length != 1) return dd_fail(err, DD_DATA, "%u bits are not a boolean", length);
+        dd_row_add_bool(row, set);
+        return DD_OK;
+    }
+    case DD_KIND_FLOAT64:
     case DD_KIND_DATE:
     case DD_KIND_TIME:
     case DD_KIND_TIMESTAMP:

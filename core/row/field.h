@@ -51,6 +51,7 @@ static inline uint32_t dd_kind_width(dd_kind kind) {
     case DD_KIND_TEXT:
     case DD_KIND_BYTES:
     case DD_KIND_JSON:
+    case DD_KIND_BITS:
     case DD_KIND_UNSUPPORTED: break;
     }
     return 0;

@@ -97,7 +97,8 @@ void dd_json_render(const dd_value *value, dd_buf *out) {
     case DD_KIND_DATE:
     case DD_KIND_TIME:
     case DD_KIND_TIMESTAMP:
-    case DD_KIND_UUID: break;
+    case DD_KIND_UUID:
+    case DD_KIND_BITS: break;
     }
     if (bare) dd_text_render(value, out);
     else render_quoted(value, out);

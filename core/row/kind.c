@@ -16,6 +16,7 @@ const char *dd_kind_name(dd_kind kind) {
     case DD_KIND_TIMESTAMP: return "timestamp";
     case DD_KIND_JSON: return "json";
     case DD_KIND_UUID: return "uuid";
+    case DD_KIND_BITS: return "bits";
     case DD_KIND_UNSUPPORTED: break;
     }
     return "unsupported";
@@ -34,7 +35,8 @@ bool dd_kind_valid(char letter) {
     case DD_KIND_TIME:
     case DD_KIND_TIMESTAMP:
     case DD_KIND_JSON:
-    case DD_KIND_UUID: return true;
+    case DD_KIND_UUID:
+    case DD_KIND_BITS: return true;
     case DD_KIND_UNSUPPORTED: break;
     }
     return false;
@@ -48,7 +50,8 @@ bool dd_kind_ordered(dd_kind kind) {
     case DD_KIND_BYTES:
     case DD_KIND_DATE:
     case DD_KIND_TIME:
-    case DD_KIND_TIMESTAMP: return true;
+    case DD_KIND_TIMESTAMP:
+    case DD_KIND_BITS: return true;
     /* -0 equals 0 on both servers and MySQL compares FLOAT with a rounded literal. */
     case DD_KIND_FLOAT32:
     case DD_KIND_FLOAT64:

@@ -28,6 +28,7 @@ typedef enum {
                                 flipped */
     DD_KIND_JSON = 'j',      /* canonical JSON text, see json_canonical.h */
     DD_KIND_UUID = 'u',      /* 16 bytes */
+    DD_KIND_BITS = 'B',      /* ASCII 0 and 1, one for each bit, most significant first */
     DD_KIND_UNSUPPORTED = '!'
 } dd_kind;
 

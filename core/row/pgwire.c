@@ -31,6 +31,10 @@ enum {
     TIME = 1083,
     TIMESTAMP = 1114,
     TIMESTAMPTZ = 1184,
+    INTERVAL = 1186,
+    TIMETZ = 1266,
+    BIT = 1560,
+    VARBIT = 1562,
     NUMERIC = 1700,
     UUID = 2950,
     JSONB = 3802
@@ -79,6 +83,10 @@ static const struct {
     {TIME, DD_KIND_TIME, "time"},
     {TIMESTAMP, DD_KIND_TIMESTAMP, "timestamp"},
     {TIMESTAMPTZ, DD_KIND_TIMESTAMP, "timestamptz"},
+    {INTERVAL, DD_KIND_TIME, "interval"},
+    {TIMETZ, DD_KIND_TIME, "timetz"},
+    {BIT, DD_KIND_BITS, "bit"},
+    {VARBIT, DD_KIND_BITS, "varbit"},
     {NUMERIC, DD_KIND_DECIMAL, "numeric"},
     {UUID, DD_KIND_UUID, "uuid"},
     {JSONB, DD_KIND_JSON, "jsonb"},
@@ -150,6 +158,38 @@ static dd_status decode_timestamp(const uint8_t *wire, dd_buf *row, dd_err *err)
         return dd_fail(err, DD_DATA, "timestamp out of range");
     dd_put_u64(dd_row_add_room(row, 8), dd_flip64(us));
     return DD_OK;
+}
+
+/* A time of day far from Greenwich is another moment than the same one here. */
+static dd_status decode_timetz(const uint8_t *wire, dd_buf *row, dd_err *err) {
+    if (dd_get_u32(wire + 8) != 0)
+        return dd_fail(err, DD_DATA, "time with a zone other than UTC has no counterpart");
+    dd_put_u64(dd_row_add_room(row, 8), dd_flip64((int64_t)dd_get_u64(wire)));
+    return DD_OK;
+}
+
+/* int64 microseconds, int32 days, int32 months. A month has no length; a day has 24 hours, as the
+ * server itself has it when it compares intervals. */
+static dd_status decode_interval(const uint8_t *wire, dd_buf *row, dd_err *err) {
+    int64_t us = (int64_t)dd_get_u64(wire);
+    int64_t days = (int32_t)dd_get_u32(wire + 8);
+    if (dd_get_u32(wire + 12) != 0)
+        return dd_fail(err, DD_DATA, "interval with months or years is no time");
+    if (__builtin_add_overflow(us, days * DD_US_PER_DAY, &us))
+        return dd_fail(err, DD_DATA, "interval out of range");
+    dd_put_u64(dd_row_add_room(row, 8), dd_flip64(us));
+    return DD_OK;
+}
+
+/* The number of bits, then the bits, the first one highest; what the last byte has more is zero. */
+static bool decode_bits(const uint8_t *wire, size_t length, dd_buf *row) {
+    if (length < 4) return false;
+    uint32_t count = dd_get_u32(wire);
+    if (count > INT32_MAX || length - 4 != ((size_t)count + 7) / 8) return false;
+    uint8_t *at = dd_row_add_room(row, count);
+    for (uint32_t i = 0; i < count; i++)
+        at[i] = (uint8_t)('0' + (wire[4 + i / 8] >> (7 - i % 8) & 1));
+    return true;
 }
 
 /* Values whose length is known only when they are written. */
@@ -237,6 +277,19 @@ static dd_status decode_natural(uint32_t oid, dd_kind *natural, const uint8_t *w
         *natural = DD_KIND_TIME;
         if (length != 8) break;
         dd_put_u64(dd_row_add_room(row, 8), dd_flip64((int64_t)dd_get_u64(wire)));
+        return DD_OK;
+    case TIMETZ:
+        *natural = DD_KIND_TIME;
+        if (length != 12) break;
+        return decode_timetz(wire, row, err);
+    case INTERVAL:
+        *natural = DD_KIND_TIME;
+        if (length != 16) break;
+        return decode_interval(wire, row, err);
+    case BIT:
+    case VARBIT:
+        *natural = DD_KIND_BITS;
+        if (!decode_bits(wire, length, row)) break;
         return DD_OK;
     case BYTEA:
         *natural = DD_KIND_BYTES;
@@ -434,10 +487,16 @@ static dd_status encode_date(uint32_t oid, const dd_value *value, dd_buf *out, d
 }
 
 static dd_status encode_time(uint32_t oid, const dd_value *value, dd_buf *out, dd_err *err) {
-    if (oid != TIME) return no_such_column(oid, value->kind, err);
     int64_t us = dd_value_time(value);
+    if (oid == INTERVAL) {
+        dd_buf_add_u64(out, (uint64_t)us);
+        dd_buf_add_u64(out, 0); /* days, months */
+        return DD_OK;
+    }
+    if (oid != TIME && oid != TIMETZ) return no_such_column(oid, value->kind, err);
     if (us < 0 || us > DD_US_PER_DAY) return out_of_range(oid, value->kind, err);
     dd_buf_add_u64(out, (uint64_t)us);
+    if (oid == TIMETZ) dd_buf_add_u32(out, 0);
     return DD_OK;
 }
 
@@ -475,6 +534,30 @@ static dd_status refuse_raw(const dd_value *value, dd_err *err) {
     return dd_fail(err, DD_DATA, "%s is not a date", text);
 }
 
+static dd_status encode_bits(uint32_t oid, const dd_value *value, dd_buf *out, dd_err *err) {
+    if (oid == BOOL) {
+        if (value->length != 1) return out_of_range(oid, value->kind, err);
+        dd_buf_add_byte(out, value->data[0] == '1');
+        return DD_OK;
+    }
+    if (oid != BIT && oid != VARBIT) return no_such_column(oid, value->kind, err);
+    size_t bytes = ((size_t)value->length + 7) / 8;
+    dd_buf_add_u32(out, value->length);
+    uint8_t *at = dd_buf_reserve(out, bytes);
+    memset(at, 0, bytes);
+    for (uint32_t i = 0; i < value->length; i++)
+        if (value->data[i] == '1') at[i / 8] = (uint8_t)(at[i / 8] | 0x80U >> i % 8);
+    out->length += bytes;
+    return DD_OK;
+}
+
+static dd_status encode_bytes(uint32_t oid, const dd_value *value, dd_buf *out, dd_err *err) {
+    if (oid == UUID && value->length != DD_UUID_LENGTH) return out_of_range(oid, value->kind, err);
+    if (oid != BYTEA && oid != UUID) return no_such_column(oid, value->kind, err);
+    dd_buf_add(out, value->data, value->length);
+    return DD_OK;
+}
+
 static dd_status encode_value(uint32_t oid, const dd_value *value, dd_buf *out, dd_err *err) {
     if (dd_value_is_raw(value)) return refuse_raw(value, err);
     switch (value->kind) {
@@ -482,16 +565,19 @@ static dd_status encode_value(uint32_t oid, const dd_value *value, dd_buf *out, 
         return encode_integer(oid, value->kind, value->data[0] == 0, dd_get_u64(value->data + 1),
                               out, err);
     case DD_KIND_BOOL:
+        if (oid == BIT || oid == VARBIT) {
+            dd_buf_add_u32(out, 1);
+            dd_buf_add_byte(out, dd_value_bool(value) ? 0x80 : 0);
+            return DD_OK;
+        }
         if (oid != BOOL && !is_integer_type(oid)) break;
         return encode_integer(oid, value->kind, false, dd_value_bool(value), out, err);
     case DD_KIND_DECIMAL: return encode_decimal(oid, value, out, err);
     case DD_KIND_FLOAT32:
     case DD_KIND_FLOAT64: return encode_float(oid, value, out, err);
     case DD_KIND_TEXT: return encode_text(oid, value, out, err);
-    case DD_KIND_BYTES:
-        if (oid != BYTEA) break;
-        dd_buf_add(out, value->data, value->length);
-        return DD_OK;
+    case DD_KIND_BYTES: return encode_bytes(oid, value, out, err);
+    case DD_KIND_BITS: return encode_bits(oid, value, out, err);
     case DD_KIND_DATE: return encode_date(oid, value, out, err);
     case DD_KIND_TIME: return encode_time(oid, value, out, err);
     case DD_KIND_TIMESTAMP: return encode_timestamp(oid, value, out, err);

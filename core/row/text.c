@@ -144,6 +144,7 @@ void dd_text_render(const dd_value *value, dd_buf *out) {
     case DD_KIND_TEXT:
     case DD_KIND_BYTES:
     case DD_KIND_JSON:
+    case DD_KIND_BITS:
     case DD_KIND_UNSUPPORTED: dd_buf_add(out, value->data, value->length); return;
     }
     out->length += (size_t)(at - start);

@@ -10,6 +10,7 @@
  *   decimal    -12.5                      timestamp   2026-11-22 10:11:12[.123456], UTC
  *   float      shortest digits that       json        canonical JSON
  *              read back the same         uuid        lower case, with hyphens
+ *   bits       00101
  *
  * A fraction of a second is absent when zero and otherwise has six digits.
  */

@@ -18,7 +18,8 @@ typedef struct cursor {
 
 static dd_status not_a(dd_kind kind, dd_err *err) {
     return dd_fail(err, DD_DATA, "text is not %s %s",
-                   kind == DD_KIND_INT ? "an" : "a", dd_kind_name(kind));
+                   kind == DD_KIND_INT ? "an" : kind == DD_KIND_BITS ? "a string of" : "a",
+                   dd_kind_name(kind));
 }
 
 static bool is_word(const char *text, size_t length, const char *word) {
@@ -161,6 +162,12 @@ static bool parse_uuid(const char *text, size_t length, uint8_t bytes[DD_UUID_LE
     return true;
 }
 
+static bool is_bits(const char *text, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        if (text[i] != '0' && text[i] != '1') return false;
+    return true;
+}
+
 static dd_status parse_int(const char *text, size_t length, dd_buf *row, dd_err *err) {
     bool negative;
     uint64_t bits;
@@ -256,6 +263,9 @@ dd_status dd_text_parse(dd_kind kind, const char *text, size_t length, dd_buf *r
         dd_row_add(row, bytes, DD_UUID_LENGTH);
         return DD_OK;
     }
+    case DD_KIND_BITS:
+        if (!is_bits(text, length)) return not_a(kind, err);
+        return parse_variable(kind, text, length, row, err);
     case DD_KIND_DECIMAL:
     case DD_KIND_JSON:
     case DD_KIND_TEXT:

@@ -20,7 +20,8 @@ static const struct { uint32_t oid; const char *name; char kind; } types[] = {
     {705, "unknown", 't'},    {1042, "bpchar", 't'},  {1043, "varchar", 't'},
     {1082, "date", 'D'},      {1083, "time", 'T'},    {1114, "timestamp", 'S'},
     {1184, "timestamptz", 'S'}, {1700, "numeric", 'd'}, {2950, "uuid", 'u'},
-    {3802, "jsonb", 'j'},
+    {3802, "jsonb", 'j'},    {1186, "interval", 'T'}, {1266, "timetz", 'T'},
+    {1560, "bit", 'B'},      {1562, "varbit", 'B'},
 };
 
 static uint32_t oid_of(const char *name) {
@@ -83,7 +84,7 @@ static void every_type_has_its_natural_kind_and_others_have_none(void) {
         CHECK(dd_pg_kind(types[i].oid) == (dd_kind)types[i].kind);
         CHECK(strcmp(dd_pg_type_name(types[i].oid), types[i].name) == 0);
     }
-    static const uint32_t others[] = {0, 142, 600, 790, 1007, 1186, 1266, 2278, 16385, UINT32_MAX};
+    static const uint32_t others[] = {0, 142, 600, 790, 1007, 1187, 869, 2278, 16385, UINT32_MAX};
     for (size_t i = 0; i < COUNT(others); i++) {
         CHECK(dd_pg_kind(others[i]) == DD_KIND_UNSUPPORTED && !dd_pg_type_name(others[i]));
         CHECK((decode(others[i], DD_KIND_TEXT, (const uint8_t *)"red", 3) == DD_OK) ==
@@ -102,6 +103,14 @@ static void the_servers_bytes_and_the_canonical_value_turn_into_each_other(void)
         {"int4", 'i', "ffffffff", "-1"}, {"int4", 'd', "80000000", "-2147483648"},
         {"int8", 'i', "8000000000000000", "-9223372036854775808"},
         {"int8", 'i', "7fffffffffffffff", "9223372036854775807"},
+        {"interval", 'T', "00000000000f424000000000" "00000000", "00:00:01"},
+        {"interval", 'T', "0000000000000000" "00000000" "00000000", "00:00:00"},
+        {"interval", 'T', "fffffd40c2218401" "00000000" "00000000", "-838:59:59.999999"},
+        {"timetz", 'T', "000000141dd75fff" "00000000", "23:59:59.999999"},
+        {"bit", 'B', "00000001" "80", "1"}, {"bit", 'B', "0000000a" "0040", "0000000001"},
+        {"varbit", 'B', "00000000", ""}, {"varbit", 'B', "00000008" "a5", "10100101"},
+        {"bit", 'b', "00000001" "00", "false"}, {"bool", 'B', "01", "1"},
+        {"uuid", 'x', "61626364656667686162636465666768", "abcdefghabcdefgh"},
         {"oid", 'i', "ffffffff", "4294967295"}, {"float4", 'f', "3dcccccd", "0.1"},
         {"float4", 'f', "7fc00000", "NaN"}, {"float4", 'f', "80000000", "-0"},
         {"float4", 'f', "00000001", "1e-45"}, {"float8", 'g', "3fb999999999999a", "0.1"},
@@ -160,6 +169,7 @@ static void the_servers_bytes_and_the_canonical_value_turn_into_each_other(void)
 
 static void decoding_makes_one_value_of_what_means_the_same(void) {
     static const struct { const char *type; char want; const char *hex, *text; } cases[] = {
+        {"interval", 'T', "0000000000000001" "00000022" "00000000", "816:00:00.000001"},
         {"bpchar", 't', "61202020", "a"}, {"bpchar", 't', "2020", ""}, {"bool", 'b', "05", "true"},
         {"float4", 'f', "ffc00123", "NaN"}, {"float8", 'g', "7ff0000000000001", "NaN"},
         {"numeric", 'd', "0001000000000006" "0001", "1"}, {"numeric", 'd', "0000000040000002", "0"},
@@ -189,7 +199,12 @@ static void values_that_cannot_be_represented_are_refused_by_class(void) {
         {"int4", 'b', "00000002", "data"}, {"int4", 'j', "00000002", "schema"},
         {"int4", 't', "00000002", "schema"}, {"numeric", 'i', "0001ffff000000041388", "data"},
         {"float8", 'f', "3fb999999999999a", "schema"}, {"text", 't', "ff", "data"},
-        {"text", 'u', "61", "data"}, {"text", 'j', "7b", "data"}, {"\"char\"", 't', "e9", "data"},
+        {"interval", 'T', "0000000000000000" "00000000" "00000001", "data"},
+        {"interval", 'T', "7fffffffffffffff" "7fffffff" "00000000", "data"},
+        {"interval", 'T', "00000000000000000000000000", "internal"},
+        {"timetz", 'T', "0000000000000000" "00000e10", "data"}, {"bit", 'b', "00000002" "c0", "data"},
+        {"bit", 'B', "00000009" "ff", "internal"}, {"bit", 'B', "ffffffff", "internal"},
+        {"bytea", 'u', "6161", "data"}, {"text", 'u', "61", "data"}, {"text", 'j', "7b", "data"}, {"\"char\"", 't', "e9", "data"},
         {"json", 'j', "5b", "data"}, {"jsonb", 'j', "025b5d", "internal"},
         {"numeric", 'd', "0000000012340000", "internal"},
         {"numeric", 'd', "00010000000000002710", "internal"},
@@ -219,7 +234,9 @@ static void values_that_cannot_be_represented_are_refused_by_class(void) {
         {"numeric", 'g', "1", "schema"}, {"bytea", 't', "a", "schema"},
         {"text", 'x', "a", "schema"},
         {"name", 't', "1234567890123456789012345678901234567890123456789012345678901234", "data"},
-        {"\"char\"", 't', "ab", "data"}, {"1186", 't', "1 day", "schema"},
+        {"\"char\"", 't', "ab", "data"}, {"interval", 't', "1 day", "schema"},
+        {"timetz", 'T', "24:00:01", "data"}, {"bool", 'B', "10", "data"},
+        {"int4", 'B', "1", "schema"}, {"text", 'B', "1", "schema"}, {"uuid", 'x', "short", "data"},
         {"790", 't', "12345678", "schema"}, {"timestamp", 'D', "2026-01-01", "schema"},
         {"date", 'D', "-4713-11-23", "data"}, {"time", 'T', "-00:00:01", "data"},
         {"time", 'T', "24:00:00.000001", "data"}, {"time", 'T', "838:59:59", "data"},
