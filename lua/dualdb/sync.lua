@@ -4,6 +4,7 @@ local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
 local row = require "dualdb.row"
+local sequences = require "dualdb.schema.sequences"
 
 local sync = {}
 
@@ -163,10 +164,9 @@ end
 local function finish(db, spec)
   db.secondary:with(function(conn)
     for i, column in ipairs(spec.columns) do
-      if column.other.sequence and column.kind == "i" then
-        local name, tab = spec.statements.secondary.columns[i], spec.statements.secondary.table
-        conn:query(("select setval(?::regclass, greatest(max(%s), 1), max(%s) is not null) as v from %s")
-          :format(name, name, tab), column.other.sequence)
+      if sequences.counts(column) then
+        sequences.move(conn, spec.statements.secondary.table, spec.statements.secondary.columns[i],
+          column.other.sequence)
       end
     end
     conn:execute("analyze " .. spec.statements.secondary.table)

@@ -1,13 +1,16 @@
--- dualdb schema ddl|apply [MODEL...]: the secondary's tables from the primary's.
+-- dualdb schema ddl|apply|diff [MODEL...]: the secondary's tables from the primary's, and what is
+-- not the same in both.
 
 local apply = require "dualdb.schema.apply"
+local diff = require "dualdb.schema.diff"
 local ddl = require "dualdb.schema.ddl"
 local json = require "dualdb.json"
 local select_models = require "dualdb.cli.select"
+local text = require "dualdb.cli.text"
 
 local command = {
   name = "schema",
-  summary = "make the secondary's tables from the primary's",
+  summary = "make the secondary's tables from the primary's; compare both",
 }
 
 local function warn(out, model, message)
@@ -64,9 +67,40 @@ function actions.apply(args, out, names)
   return 0
 end
 
+--- Hints are the same for many differences: each is said once.
+local function show_hints(differences, out)
+  local seen = {}
+  for _, difference in ipairs(differences) do
+    local line = difference.hint
+      and ("hint: %s: %s"):format(text.visible(difference.model), text.visible(difference.hint))
+    if line and not seen[line] then out.print(line) end
+    seen[line or ""] = true
+  end
+end
+
+function actions.diff(args, out, names)
+  local result = diff.run(args.db(), #args.models > 0 and names or nil)
+  for _, difference in ipairs(result.differences) do
+    out.print(("%s: %s"):format(text.visible(difference.model), text.visible(difference.message)))
+  end
+  show_hints(result.differences, out)
+  for _, note in ipairs(result.notes) do
+    local of = note.model and text.visible(note.model) .. ": " or ""
+    out.print(("note: %s%s"):format(of, text.visible(note.message)))
+  end
+  out.print(#result.differences == 0 and "no differences"
+    or ("%d difference%s"):format(#result.differences, #result.differences == 1 and "" or "s"))
+  out.result {
+    models = json.array(names), differences = json.array(result.differences),
+    notes = json.array(result.notes),
+  }
+  return #result.differences == 0 and 0 or 1
+end
+
 local SUMMARIES = {
   { "ddl", "the statements, without running them" },
   { "apply", "make the tables that are not there; check those that are" },
+  { "diff", "what is not the same in both sides' tables; exit code 1 when there is something" },
 }
 
 function command.add_to_parser(cmd)

@@ -114,6 +114,7 @@ local MODEL = {
   sync = { is "table", "a table" },
   strategy = { any(text, is "function"), "a strategy's name or a function" },
   integers = { texts, "a list of column names" },
+  unique = { one_of("citext"), '"citext"' },
 }
 
 local SYNC = {

@@ -46,6 +46,26 @@ local function groups_of(db, model_names, statements)
   return groups
 end
 
+local CITEXT = [[
+select exists (select from pg_available_extensions where name = 'citext') as available]]
+
+--- A model that wants citext of a server that has none is refused before anything is made.
+local function check_citext(db, model_names)
+  local available
+  for _, name in ipairs(model_names) do
+    if db:model_definition(name).unique == "citext" then
+      if available == nil then available = db.secondary:query(CITEXT)[1].available end
+      if not available then
+        error(errors.make("schema", ("model %s: unique is \"citext\", and the secondary does not "
+          .. "have the extension citext"):format(name), {
+          model = name, side = "secondary",
+          hint = "Install PostgreSQL's contrib modules, or leave `unique` out of the model.",
+        }))
+      end
+    end
+  end
+end
+
 local function make(db, group, statements, results)
   db.secondary:transaction(function(conn)
     for _, statement in ipairs(statements) do
@@ -88,6 +108,7 @@ function apply.run(db, model_names, options)
     end
   end
   if #missing == 0 then return list end
+  check_citext(db, missing)
   local statements, warnings = ddl.statements(db, missing, {
     present = present, taken = relations(db),
   })

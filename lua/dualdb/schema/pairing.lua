@@ -135,7 +135,9 @@ local function check_digits(model, column, other, kind)
   end
 end
 
-local function pair_column(model, column, other, table_name)
+--- Gives a column of pairing.columns its counterpart `other` and the kind that both hold. Fails with
+--- class `schema` when they do not hold the same values.
+function pairing.fit(model, column, other, table_name)
   if not other then
     fail("schema", model, "column %s has no counterpart %s in table %s of the secondary",
       column.name, column.secondary, table_name)
@@ -189,7 +191,7 @@ function pairing.resolve(model, schema, sides)
   local kinds, secondary_names, covered = {}, {}, {}
   spec.key_count = 0
   for i, column in ipairs(columns) do
-    pair_column(model, column, other.column[column.secondary], secondary_name)
+    pairing.fit(model, column, other.column[column.secondary], secondary_name)
     kinds[i], spec.names[i], secondary_names[i] = column.kind, column.name, column.secondary
     spec.index[column.name] = i
     covered[column.secondary] = true

@@ -7,7 +7,7 @@ local postgres = {}
 
 local KINDS = {
   int2 = "i", int4 = "i", int8 = "i", numeric = "d", float4 = "f", float8 = "g", bool = "b",
-  text = "t", varchar = "t", bpchar = "t", bytea = "x",
+  text = "t", citext = "t", varchar = "t", bpchar = "t", bytea = "x",
   date = "D", time = "T", timestamp = "S", timestamptz = "S",
   json = "j", jsonb = "j", uuid = "u",
 }

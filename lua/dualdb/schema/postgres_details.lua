@@ -6,7 +6,8 @@ local core = require "dualdb.core"
 local details = {}
 
 local COLUMNS = [[
-select c.relname::text as tab, a.attname::text as column, col_description(c.oid, a.attnum) as comment,
+select c.relname::text as tab, a.attname::text as column,
+       col_description(c.oid, a.attnum) as comment,
        l.collname::text as collation, l.collisdeterministic as deterministic,
        case when t.typname in ('varchar', 'bpchar') and a.atttypmod > 0 then a.atttypmod - 4 end
          as length
@@ -87,10 +88,12 @@ local function read_columns(conn, tables)
     column.sequence = column.sequence
       or (column.default or ""):match("^nextval%('(.+)'::regclass%)$")
   end)
+  local labels = {}
   each_row(conn, tables, LABELS, function(_, row, column)
-    column.labels = column.labels or {}
-    table.insert(column.labels, row.label)
+    labels[column] = labels[column] or {}
+    table.insert(labels[column], row.label)
   end)
+  for column, list in pairs(labels) do column.labels = list end
 end
 
 local function read_foreign_keys(conn, tables)

@@ -46,8 +46,10 @@ for _, entry in ipairs(types.DEFAULT) do by_name[entry[1]] = entry[2] end
 --- The secondary's type for a column of the primary.
 ---@param column table   as schema/mysql.lua describes it
 ---@param kind string    the kind that the model gives it
+---@param folded boolean|nil   what is unique in it is so whatever its case, as on the primary
 ---@return string
-function types.of(column, kind)
+function types.of(column, kind, folded)
+  if folded then return "citext" end
   -- varchar(0) holds only the empty text, and PostgreSQL has no such type.
   if column.length == 0 and kind == "t" then return "text" end
   local name = kind == "b" and "tinyint(1)" or column.type
