@@ -65,7 +65,7 @@ APP_OBJ     := $(APP_SRC:%.c=$(BUILD)/%.o)
 UNIT_SRC    := $(wildcard spec/unit/*.c)
 UNIT_BIN    := $(UNIT_SRC:spec/unit/%.c=$(BUILD)/spec/%)
 
-.PHONY: all help install uninstall clean test demo lint unit unit-programs print-cflags bench
+.PHONY: all help install uninstall clean test demo lint unit unit-programs print-cflags bench fuzz
 
 all: $(BUILD)/dualdb $(BUILD)/lib/dualdb/core.so ## build the executable and the Lua module (default)
 
@@ -128,6 +128,10 @@ demo: ## watch the whole of it on two private servers
 
 bench: ## time copy and comparison beside pgloader (ROWS=2000000 RUNS=3)
 	@scripts/bench.sh
+
+# SECONDS is for each target. It is the shell's own name too, so it travels as an argument.
+fuzz: ## fuzz what reads bytes that others made (SECONDS=12 for each target)
+	@BUILD='$(BUILD)' scripts/fuzz.sh $(or $(SECONDS),12)
 
 lint: ## luacheck, cppcheck, clang-tidy, warnings as errors, and the project's own rules
 	@scripts/lint.sh

@@ -7,6 +7,7 @@
 #   servers  MariaDB and PostgreSQL for the sandbox, with their command line clients
 #   test     busted, luacheck, and what the specs use
 #   lint     clang, clang-tidy, cppcheck
+#   fuzz     clang, with libFuzzer and the sanitizers
 #   rock     luarocks
 #   mysql9   debootstrap, for MySQL 9 from Debian sid (scripts/mysql9.sh)
 #
@@ -28,10 +29,11 @@ packages_of() {
             "mariadb-client-core|mysql-client-core|mysql-client-core-8.0 postgresql" ;;
     test) echo "lua-busted lua-check lua-filesystem" ;;
     lint) echo "clang clang-tidy cppcheck" ;;
+    fuzz) echo "clang libclang-rt-14-dev|libclang-rt-dev" ;;
     rock) echo "luarocks" ;;
     mysql9) echo "debootstrap debian-archive-keyring" ;;
     *)
-        echo "install-packages: unknown group '$1' (build servers test lint rock mysql9)" >&2
+        echo "install-packages: unknown group '$1' (build servers test lint fuzz rock mysql9)" >&2
         exit 2 ;;
     esac
 }
@@ -47,10 +49,11 @@ needs_of() {
     servers) echo "c:mariadbd|c:mysqld c:mariadb|c:mysql c:postgres c:initdb c:psql" ;;
     test) echo "c:busted c:luacheck" ;;
     lint) echo "c:clang c:clang-tidy c:cppcheck" ;;
+    fuzz) echo "c:clang" ;;
     rock) echo "c:luarocks" ;;
     mysql9) echo "c:debootstrap" ;;
     *)
-        echo "install-packages: unknown group '$1' (build servers test lint rock mysql9)" >&2
+        echo "install-packages: unknown group '$1' (build servers test lint fuzz rock mysql9)" >&2
         exit 2 ;;
     esac
 }

@@ -159,6 +159,12 @@ static dd_status parse_string(parser *p) {
     return DD_OK;
 }
 
+/* Of the text or of the canonical text, so that what is canonical is never refused. */
+static bool exponent_is_beyond(const dd_number *number) {
+    return llabs(number->exponent) >= DD_EXPONENT_SATURATED ||
+           llabs(dd_number_exponent(number)) >= DD_EXPONENT_SATURATED;
+}
+
 static dd_status parse_number(parser *p) {
     dd_number number;
     size_t used = dd_number_scan(p->text + p->at, p->length - p->at, true, &number);
@@ -166,8 +172,7 @@ static dd_status parse_number(parser *p) {
     bool plain = used == number.whole_length + number.negative &&
                  number.whole_length <= PLAIN_EXPONENT + 1 &&
                  !(number.negative && number.whole[0] == '0');
-    if (!plain && (number.exponent == DD_EXPONENT_SATURATED ||
-                   number.exponent == -DD_EXPONENT_SATURATED) && !dd_number_is_zero(&number))
+    if (!plain && !dd_number_is_zero(&number) && exponent_is_beyond(&number))
         return dd_fail(p->err, DD_DATA, "json number with an exponent beyond 10^15");
     add_node(p, plain ? NODE_VERBATIM : NODE_NUMBER, p->at, used);
     p->at += used;

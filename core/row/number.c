@@ -111,6 +111,12 @@ bool dd_number_is_zero(const dd_number *number) {
     return first == end;
 }
 
+int64_t dd_number_exponent(const dd_number *number) {
+    size_t first, end;
+    significant(number, &first, &end);
+    return (int64_t)number->whole_length - (int64_t)first + number->exponent - 1;
+}
+
 void dd_number_write(const dd_number *number, int64_t plain_limit, dd_buf *out) {
     size_t first, end;
     significant(number, &first, &end);

@@ -35,6 +35,9 @@ unsigned dd_number_put_integer(uint8_t *at, bool negative, uint64_t bits);
 
 bool dd_number_is_zero(const dd_number *number);
 
+/* The exponent of the first significant digit: 2 for 150, -1 for 0.15. Not of zero. */
+int64_t dd_number_exponent(const dd_number *number);
+
 /*
  * Appends the canonical text: plain digits, or, when the exponent of the first significant digit is
  * beyond +-plain_limit, one digit, the others after a point, and the exponent ("1.5e-1001").

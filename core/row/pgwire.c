@@ -175,7 +175,8 @@ static dd_status decode_interval(const uint8_t *wire, dd_buf *row, dd_err *err) 
     int64_t days = (int32_t)dd_get_u32(wire + 8);
     if (dd_get_u32(wire + 12) != 0)
         return dd_fail(err, DD_DATA, "interval with months or years is no time");
-    if (__builtin_add_overflow(us, days * DD_US_PER_DAY, &us))
+    if (__builtin_mul_overflow(days, DD_US_PER_DAY, &days) ||
+        __builtin_add_overflow(us, days, &us))
         return dd_fail(err, DD_DATA, "interval out of range");
     dd_put_u64(dd_row_add_room(row, 8), dd_flip64(us));
     return DD_OK;
