@@ -4,6 +4,7 @@
 
 #include "bind/classify.h"
 #include "bind/conn.h"
+#include "bind/crossing.h"
 #include "bind/dual.h"
 #include "bind/error.h"
 #include "bind/jobs.h"
@@ -27,6 +28,7 @@ int luaopen_dualdb_core(lua_State *L) {
     dd_open_value(L);
     dd_open_rows(L);
     dd_open_conn(L);
+    dd_open_crossing(L);
     dd_open_dual(L);
     dd_open_jobs(L);
     dd_open_classify(L);

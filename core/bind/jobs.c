@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 
 #include "bind/conn.h"
+#include "bind/crossing.h"
 #include "bind/error.h"
 #include "bind/value.h"
 #include "pair/compare.h"
@@ -16,6 +17,7 @@
 typedef struct job {
     lua_State *L;
     int transform;             /* stack index of the function, or 0 */
+    int refused;
     int difference;
     int progress;
     int failure;               /* stack index of the slot for a raised value */
@@ -43,6 +45,11 @@ static int function_field(lua_State *L, const char *name, bool required) {
     if (lua_isnil(L, -1) && !required) return 0;
     if (!lua_isfunction(L, -1)) dd_raise_usage(L, "%s: function expected", name);
     return lua_gettop(L);
+}
+
+static dd_crossing *crossing_field(lua_State *L) {
+    lua_getfield(L, 1, "crossing");
+    return lua_isnil(L, -1) ? NULL : dd_check_crossing(L, lua_gettop(L));
 }
 
 static const char *kinds_field(lua_State *L, unsigned *count) {
@@ -92,6 +99,18 @@ static void push_row(lua_State *L, const uint8_t *row, size_t length) {
         lua_pushnil(L);
 }
 
+static dd_status tell_refused(void *context, const uint8_t *row, size_t length,
+                              const dd_refusal *refusal, dd_err *err) {
+    job *j = context;
+    lua_State *L = j->L;
+    lua_pushvalue(L, j->refused);
+    push_row(L, row, length);
+    if (refusal->column < j->count) lua_pushinteger(L, (lua_Integer)refusal->column + 1);
+    else lua_pushnil(L);
+    lua_pushstring(L, refusal->reason);
+    return call(j, 3, 0, err);
+}
+
 static dd_status tell_difference(void *context, const dd_difference *d, dd_err *err) {
     job *j = context;
     lua_State *L = j->L;
@@ -123,9 +142,11 @@ static dd_status tell_compare_progress(void *context, const dd_compare_result *r
 }
 
 static void push_copy_result(lua_State *L, const dd_copy_progress *r) {
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 4);
     lua_pushinteger(L, (lua_Integer)r->rows_read);
     lua_setfield(L, -2, "rows_read");
+    lua_pushinteger(L, (lua_Integer)r->rows_refused);
+    lua_setfield(L, -2, "rows_refused");
     lua_pushinteger(L, (lua_Integer)r->rows_written);
     lua_setfield(L, -2, "rows_written");
     lua_pushinteger(L, (lua_Integer)r->bytes);
@@ -163,8 +184,9 @@ static int raise_job(job *j, const dd_err *err) {
     return lua_error(j->L);
 }
 
-/* copy { source, target, query, kinds, table, columns, transform|nil, progress|nil } ->
- * { rows_read, rows_written, bytes } */
+/* copy { source, target, query, kinds, table, columns, transform|nil, crossing|nil, refused|nil,
+ *        progress|nil } -> { rows_read, rows_written, rows_refused, bytes }
+ * refused(row, index of the column or nil, reason) is called for rows that the target cannot hold. */
 static int core_copy(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
@@ -179,7 +201,11 @@ static int core_copy(lua_State *L) {
     spec.table = text_field(L, "table");
     spec.columns = text_field(L, "columns");
     j.transform = function_field(L, "transform", false);
+    j.refused = function_field(L, "refused", false);
     j.progress = function_field(L, "progress", false);
+    j.count = count;
+    spec.crossing = crossing_field(L);
+    spec.refused = j.refused ? tell_refused : NULL;
     spec.transform = job_transform(&j, spec.kinds, count);
     spec.progress = j.progress ? tell_copy_progress : NULL;
     spec.context = &j;
@@ -196,7 +222,8 @@ static int core_copy(lua_State *L) {
 }
 
 /* compare { primary, secondary, primary_query, secondary_query, kinds, key_columns, ordered,
- *           expected_rows|nil, spill_directory|nil, transform|nil, difference, progress|nil } ->
+ *           expected_rows|nil, spill_directory|nil, transform|nil, crossing|nil, difference,
+ *           progress|nil } ->
  * { rows_primary, rows_secondary, differences, chunks } */
 static int core_compare(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -226,6 +253,7 @@ static int core_compare(lua_State *L) {
     j.difference = function_field(L, "difference", true);
     j.progress = function_field(L, "progress", false);
     spec.transform = job_transform(&j, spec.kinds, count);
+    spec.crossing = crossing_field(L);
     spec.difference = tell_difference;
     spec.progress = j.progress ? tell_compare_progress : NULL;
     spec.context = &j;

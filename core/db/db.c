@@ -201,6 +201,8 @@ dd_status dd_load_row(dd_load *load, const uint8_t *row, size_t length, dd_err *
     return labeled(conn, status, err);
 }
 
+bool dd_load_failed(const dd_load *load) { return load->failed; }
+
 /* What db.c owns of a load goes with it; the driver frees the rest. */
 static dd_status end_load(dd_load *load, bool keep, uint64_t *rows, dd_err *err) {
     dd_conn *conn = load->conn;

@@ -42,7 +42,10 @@ static dd_status check_columns(dd_pg_load *l, const PGresult *columns, const cha
         l->types[i] = PQftype(columns, (int)i);
         l->names[i] = dd_strdup(PQfname(columns, (int)i));
         const dd_kind natural = dd_pg_kind(l->types[i]);
-        if (natural == DD_KIND_UNSUPPORTED ? kind != DD_KIND_TEXT : !dd_convertible(kind, natural))
+        /* A float64 is written where it is exact as a float32, and refused value by value. */
+        const bool narrows = kind == DD_KIND_FLOAT64 && natural == DD_KIND_FLOAT32;
+        if (natural == DD_KIND_UNSUPPORTED ? kind != DD_KIND_TEXT
+                                           : !narrows && !dd_convertible(kind, natural))
             return dd_pg_misfit(pg_of_load(l), columns, i, kind, "write", err);
     }
     return DD_OK;

@@ -1,6 +1,7 @@
 #include "pair/compare.h"
 
 #include "pair/cursor.h"
+#include "row/raw.h"
 
 #define PROGRESS_SECONDS 1.0
 
@@ -20,10 +21,40 @@ typedef struct merge {
     dd_cursor side[2];
     dd_buf last_key[2];        /* of the row before, to check the order */
     bool started[2];
+    bool raw_keys;             /* the key has columns that may be raw on the primary */
     dd_deadline report;
 } merge;
 
 static const char *const side_names[2] = {"primary", "secondary"};
+
+static bool may_be_raw(dd_kind kind) {
+    return kind == DD_KIND_BOOL || kind == DD_KIND_DATE || kind == DD_KIND_TIMESTAMP;
+}
+
+static bool key_is_raw(const merge *m, const uint8_t *row) {
+    for (unsigned i = 0; i < m->spec->key_columns; i++) {
+        dd_value value = {(dd_kind)m->spec->kinds[i], dd_field_length(row), row + 4};
+        if (value.length == DD_NULL_LENGTH) {
+            row += 4;
+            continue;
+        }
+        if (dd_value_is_raw(&value)) return true;
+        row += 4 + value.length;
+    }
+    return false;
+}
+
+static dd_status report(merge *m, dd_difference_kind kind, dd_err *err);
+
+/* A raw key is nowhere in the order of the keys, and the secondary cannot have it. */
+static dd_status step(merge *m, unsigned side, dd_err *err) {
+    dd_cursor *cursor = &m->side[side];
+    for (;;) {
+        if (dd_cursor_step(cursor, err)) return DD_FAIL;
+        if (side != 0 || !m->raw_keys || !cursor->row || !key_is_raw(m, cursor->row)) return DD_OK;
+        if (report(m, DD_MISSING, err)) return DD_FAIL;
+    }
+}
 
 /* One row on; keys must rise strictly, or the merge would invent differences or miss some. */
 static dd_status advance(merge *m, unsigned side, dd_err *err) {
@@ -34,7 +65,7 @@ static dd_status advance(merge *m, unsigned side, dd_err *err) {
         dd_buf_add(&m->last_key[side], cursor->row, dd_row_prefix(cursor->row, key_columns));
         m->started[side] = true;
     }
-    if (dd_cursor_step(cursor, err)) return DD_FAIL;
+    if (step(m, side, err)) return DD_FAIL;
     if (cursor->row && m->started[side] &&
         dd_key_compare(m->last_key[side].data, cursor->row, m->spec->kinds, key_columns) >= 0)
         return dd_fail(err, DD_SCHEMA,
@@ -98,6 +129,8 @@ static dd_status merge_streams(merge *m, dd_err *err) {
 static dd_status compare_ordered(const dd_compare_spec *spec, dd_compare_result *result,
                                  dd_err *err) {
     merge m = {.spec = spec, .result = result, .report = dd_deadline_in(PROGRESS_SECONDS)};
+    for (unsigned i = 0; i < spec->key_columns; i++)
+        m.raw_keys = m.raw_keys || may_be_raw((dd_kind)spec->kinds[i]);
     dd_status status = dd_cursor_open(&m.side[0], spec, 0, err);
     if (!status) {
         status = dd_cursor_open(&m.side[1], spec, 1, err);

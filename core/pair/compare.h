@@ -14,6 +14,7 @@
  */
 
 #include "db/db.h"
+#include "pair/crossing.h"
 #include "pair/transform.h"
 
 typedef enum { DD_MISSING, DD_EXTRA, DD_CHANGED } dd_difference_kind;
@@ -46,6 +47,8 @@ typedef struct dd_compare_spec {
     uint64_t expected_rows;    /* an estimate, for the number of partitions */
     const char *spill_directory;     /* for a partitioned comparison; NULL: $TMPDIR or /tmp */
     const dd_transform *transform;   /* of the primary's rows, or NULL; must keep the key */
+    dd_crossing *crossing;           /* of the transformed rows, or NULL; must keep the key. A row
+                                        that cannot cross is compared as it is, and so differs. */
     /* Both called from the caller's thread; a failure ends the comparison. */
     dd_status (*difference)(void *context, const dd_difference *difference, dd_err *err);
     dd_status (*progress)(void *context, const dd_compare_result *so_far, dd_err *err);

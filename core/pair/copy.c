@@ -4,8 +4,31 @@
 
 #define PROGRESS_SECONDS 1.0
 
+/* Crosses and loads; *refused is true when the row cannot be held, and nothing of it was sent. */
+static dd_status load_row(const dd_copy_spec *spec, dd_load *load, bool crosses,
+                          const uint8_t *row, size_t length, bool *refused, dd_refusal *refusal,
+                          dd_err *err) {
+    const uint8_t *crossed = row;
+    size_t crossed_length = length;
+    *refused = crosses && !dd_crossing_apply(spec->crossing, DD_CROSS_LOADING, row, length,
+                                             &crossed, &crossed_length, refusal);
+    if (!*refused) {
+        if (dd_load_row(load, crossed, crossed_length, err) == DD_OK) return DD_OK;
+        if (!spec->refused || err->class_ != DD_DATA || dd_load_failed(load)) return DD_FAIL;
+        *refused = true;
+        *refusal = (dd_refusal){.column = UINT32_MAX};
+        dd_err_text(refusal->reason, sizeof refusal->reason, err->message);
+    }
+    /* The reason that is told is the first in the order of the columns, whoever found which. */
+    if (spec->crossing)
+        (void)dd_crossing_apply(spec->crossing, DD_CROSS_ALL, row, length, &crossed,
+                                &crossed_length, refusal);
+    return DD_OK;
+}
+
 static dd_status load_batch(const dd_copy_spec *spec, dd_load *load, const dd_batch *batch,
                             dd_buf *changed, dd_copy_progress *so_far, dd_err *err) {
+    const bool crosses = spec->crossing && dd_crossing_has_work(spec->crossing, DD_CROSS_LOADING);
     for (unsigned i = 0; i < batch->count; i++) {
         const uint8_t *row = batch->rows.data + batch->offsets[i];
         size_t length = batch->offsets[i + 1] - batch->offsets[i];
@@ -20,8 +43,19 @@ static dd_status load_batch(const dd_copy_spec *spec, dd_load *load, const dd_ba
             length = changed->length;
         }
         if (!keep) continue;
-        if (dd_load_row(load, row, length, err)) return DD_FAIL;
-        so_far->rows_written++;
+        bool refused;
+        dd_refusal refusal;
+        if (load_row(spec, load, crosses, row, length, &refused, &refusal, err)) return DD_FAIL;
+        if (!refused) {
+            so_far->rows_written++;
+            continue;
+        }
+        so_far->rows_refused++;
+        if (!spec->refused)
+            return dd_fail(err, DD_DATA, "column %u: %s", refusal.column + 1, refusal.reason);
+        row = batch->rows.data + batch->offsets[i];
+        length = batch->offsets[i + 1] - batch->offsets[i];
+        if (spec->refused(spec->context, row, length, &refusal, err)) return DD_FAIL;
     }
     return DD_OK;
 }

@@ -8,11 +8,13 @@
  */
 
 #include "db/db.h"
+#include "pair/crossing.h"
 #include "pair/transform.h"
 
 typedef struct dd_copy_progress {
     uint64_t rows_read;
     uint64_t rows_written;
+    uint64_t rows_refused;
     uint64_t bytes;            /* of canonical rows read */
 } dd_copy_progress;
 
@@ -23,6 +25,11 @@ typedef struct dd_copy_spec {
     const char *table;         /* on the target, quoted */
     const char *columns;       /* quoted, comma-separated, as many as kinds */
     const dd_transform *transform;   /* or NULL */
+    dd_crossing *crossing;           /* of the transformed rows, or NULL */
+    /* Called for a row (as the source has it) that the target cannot hold; the others go on, unless
+     * it fails. Without it such a row ends the copy. */
+    dd_status (*refused)(void *context, const uint8_t *row, size_t length,
+                         const dd_refusal *refusal, dd_err *err);
     /* Called about every second from the caller's thread; a failure ends the copy. May be NULL. */
     dd_status (*progress)(void *context, const dd_copy_progress *so_far, dd_err *err);
     void *context;

@@ -11,7 +11,10 @@ typedef struct dd_cursor {
     const dd_batch *batch;           /* the current one, or NULL at the end */
     unsigned next;                   /* index of the next row in it */
     const dd_transform *transform;   /* or NULL */
+    dd_crossing *crossing;           /* when policies change rows of this side, or NULL */
+    dd_crossing *settling;           /* when rows are rounded before they are compared, or NULL */
     dd_buf changed;                  /* the current row, when there is a transform */
+    dd_buf crossed;                  /* the current row, when a policy changed it */
     const uint8_t *row;              /* the current row; NULL at the end */
     size_t length;
     uint64_t rows;                   /* rows read so far, transformed away or not */

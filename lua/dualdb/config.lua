@@ -282,7 +282,7 @@ local function models_of(sources, result)
     for name, definition in pairs(given[i].models or {}) do
       models[name] = shape.model(name, definition, {
         place = places[i], path = { "models", name }, strategies = result.strategies,
-        tables = result.tables, columns = result.columns,
+        tables = result.tables, columns = result.columns, policies = result.policies,
       })
     end
   end
@@ -332,6 +332,7 @@ end
 ---@field hooks table<string, function>
 ---@field tables "snake_case"|nil         naming of tables and columns that no model names
 ---@field columns "snake_case"|nil
+---@field policies table|nil              of values that the secondary cannot hold
 ---@field sources { primary: string, secondary: string }
 ---@field project_file string|nil
 
@@ -368,6 +369,7 @@ function config.load(opts)
   result.schedule = stronger(sources, "schedule")
   result.tables = stronger(sources, "tables")
   result.columns = stronger(sources, "columns")
+  result.policies = stronger(sources, "policies")
   result.models = models_of(sources, result)
   return result
 end
@@ -380,7 +382,7 @@ end
 function config.model(loaded, name, definition)
   return shape.model(name, definition or {}, {
     place = project.place(("model %s"):format(tostring(name))), strategies = loaded.strategies,
-    tables = loaded.tables, columns = loaded.columns,
+    tables = loaded.tables, columns = loaded.columns, policies = loaded.policies,
   })
 end
 

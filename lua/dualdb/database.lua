@@ -209,6 +209,12 @@ function METHODS:reader(fn)
   end
 end
 
+--- The rows that the secondary could not hold: :list(models) and :retry(models).
+---@return dualdb.Quarantine
+function METHODS:quarantine()
+  return require("dualdb.quarantine").of(self)
+end
+
 -- ---- health ----
 
 local function probe(side, sql)

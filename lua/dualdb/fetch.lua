@@ -1,6 +1,7 @@
 --- Current rows of a model by their keys.
 
 local core = require "dualdb.core"
+local policies = require "dualdb.policies"
 
 local fetch = {}
 
@@ -37,6 +38,20 @@ function fetch.many(conn, spec, side, keys, lock)
   return found
 end
 
+--- A row that a transform returned, packed. A value that it has left alone may be one that only the
+--- primary can hold, and that no Lua value stands for: it keeps its bytes.
+local function repack(spec, packed, given, changed)
+  local rows = require "dualdb.row"
+  local fields, untouched = core.fields(packed), {}
+  for i, name in ipairs(spec.names) do untouched[i] = changed[name] == given[name] end
+  local result = {}
+  for i, column in ipairs(spec.columns) do
+    result[i] = untouched[i] and fields[i]
+      or rows.pack_value(spec, column, changed[column.name])
+  end
+  return table.concat(result)
+end
+
 --- The primary's transform of a model as the engine wants it: canonical row -> canonical row or nil.
 function fetch.transform(spec)
   local sync = spec.model.sync
@@ -44,18 +59,71 @@ function fetch.transform(spec)
   if not transform then return nil end
   local rows = require "dualdb.row"
   return function(packed)
-    local changed = transform(rows.unpack(spec, packed))
+    local given = rows.unpack(spec, packed)
+    local copy = {}
+    for name, value in pairs(given) do copy[name] = value end
+    local changed = transform(copy)
     if changed == nil or changed == false then return nil end
     if type(changed) ~= "table" then
       require("dualdb.errors").usage("model %s: transform returned a %s, not a row or nil",
         spec.name, type(changed))
     end
-    local result = rows.pack(spec, changed)
+    local result = repack(spec, packed, given, changed)
     if core.prefix(result, spec.key_count) ~= core.prefix(packed, spec.key_count) then
       require("dualdb.errors").usage("model %s: transform changed the key", spec.name)
     end
     return result
   end
+end
+
+--- The crossing of single rows of a model; runs over a table make one of their own, which counts.
+function fetch.crossing(spec)
+  spec.crossing = spec.crossing or policies.crossing(spec)
+  return spec.crossing
+end
+
+--- What becomes of a row of the primary on its way to the secondary, by the model's transform and
+--- its policies: canonical row -> the row that the secondary shall hold; nil when it is left out; nil,
+--- the column's name and the reason when the secondary cannot hold it.
+---@param spec dualdb.Spec
+---@return fun(packed: string): string|nil, string|nil, string|nil
+function fetch.crosser(spec)
+  local transform = fetch.transform(spec)
+  local crossing = fetch.crossing(spec)
+  return function(packed)
+    local changed = packed
+    if transform then changed = transform(packed) end
+    if not changed then return nil end
+    local crossed, column, reason = crossing:apply(changed)
+    if crossed then return crossed end
+    return nil, spec.names[column], reason
+  end
+end
+
+--- Whether two rows, as one and the other side hold them, are the same: floats whose model keeps only
+--- some digits are compared by those.
+function fetch.same(spec, a, b)
+  if a == b then return true end
+  if not a or not b then return false end
+  local crossing = fetch.crossing(spec)
+  return crossing:settle(a) == crossing:settle(b)
+end
+
+--- The keys among those given that the secondary can have. What its types cannot hold it does not
+--- contain, and must not be asked for.
+---@param keys string[]
+---@return string[]
+function fetch.crossable_keys(spec, keys)
+  if not spec.key_crossing then
+    local indexes = {}
+    for i = 1, spec.key_count do indexes[i] = i end
+    spec.key_crossing = policies.crossing(spec, indexes)
+  end
+  local list = {}
+  for _, key in ipairs(keys) do
+    if spec.key_crossing:apply(key) then list[#list + 1] = key end
+  end
+  return list
 end
 
 return fetch

@@ -14,6 +14,14 @@ function json.array(list)
   return setmetatable(list or {}, Array)
 end
 
+local Raw = {}
+
+--- Text that is JSON already, as the engine makes of rows.
+---@param text string
+function json.raw(text)
+  return setmetatable({ text = text }, Raw)
+end
+
 --- Readers that keep numbers as doubles have no integers beyond this.
 local EXACT = 1 << 53
 
@@ -78,6 +86,7 @@ end
 
 local function encode_table(value, seen)
   if core.is_error(value) then return encode_object(json.error(value), seen) end
+  if getmetatable(value) == Raw then return value.text end
   if seen[value] then return "null" end
   seen[value] = true
   local list = getmetatable(value) == Array or value[1] ~= nil

@@ -17,6 +17,14 @@ function progress.count(count)
   return sign .. number
 end
 
+--- "1 row", "2 rows".
+---@param count integer
+---@param noun string
+---@return string
+function progress.plural(count, noun)
+  return ("%s %s%s"):format(progress.count(count), noun, count == 1 and "" or "s")
+end
+
 ---@param seconds number
 ---@return string  0:07, 12:34, 1:02:03
 function progress.duration(seconds)

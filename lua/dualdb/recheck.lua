@@ -23,17 +23,20 @@ local function look(conns, spec, waiting)
   for i, item in ipairs(waiting) do keys[i] = item.key end
   local now = core.clock()
   local primary = fetch.many(conns.primary, spec, "primary", keys)
-  local secondary = fetch.many(conns.secondary, spec, "secondary", keys)
-  local transform = fetch.transform(spec)
+  local secondary = fetch.many(conns.secondary, spec, "secondary",
+    fetch.crossable_keys(spec, keys))
+  local cross = fetch.crosser(spec)
   local left = {}
   for _, item in ipairs(waiting) do
     local a, b = primary[item.key], secondary[item.key]
-    if a and transform then a = transform(a) end
-    if a ~= b then
+    local column, reason
+    if a then a, column, reason = cross(a) end
+    if reason then a = primary[item.key] end
+    if reason or not fetch.same(spec, a, b) then
       local same = item.seen and item.primary == a and item.secondary == b
       left[#left + 1] = {
         key = item.key, kind = kind_of(a, b), primary = a, secondary = b, seen = true,
-        since = same and item.since or now,
+        since = same and item.since or now, column = column, reason = reason,
       }
     end
   end

@@ -5,6 +5,7 @@ local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
 local order = require "dualdb.order"
+local quarantine = require "dualdb.quarantine"
 local row = require "dualdb.row"
 local statement = require "dualdb.statement"
 local strategies = require "dualdb.strategies"
@@ -21,6 +22,7 @@ repair.DEFAULT_MAX_ROWS = 10000
 ---@field applied integer
 ---@field skipped integer
 ---@field failed integer
+---@field quarantined integer   of those skipped: rows that the secondary cannot hold
 ---@field failures table[]      { key, reason } of the first ones
 ---@field skips table<string, integer>   reason -> count
 ---@field seconds number
@@ -32,7 +34,7 @@ local FAILURES_KEPT = 20
 -- ---- deciding ----
 
 --- What a strategy said, as the canonical row that both sides shall have (nil: no row), or
---- "skip", reason.
+--- "skip", reason; "refused" when the primary's row cannot cross.
 local function decide(spec, strategy, found)
   local a = found.primary and row.unpack(spec, found.primary)
   local b = found.secondary and row.unpack(spec, found.secondary)
@@ -41,7 +43,10 @@ local function decide(spec, strategy, found)
     columns = a and b and row.changed_columns(spec, found.primary, found.secondary) or {},
   })
   if not ok then return "skip", "strategy failed: " .. tostring(said) end
-  if said == "primary" then return "row", found.primary end
+  if said == "primary" then
+    if found.reason then return "refused", quarantine.text(found.column, found.reason) end
+    return "row", found.primary
+  end
   if said == "secondary" then return "row", found.secondary end
   if said == "skip" then return "skip", "strategy said so" end
   if type(said) == "table" then
@@ -51,7 +56,11 @@ local function decide(spec, strategy, found)
     if core.prefix(packed, spec.key_count) ~= found.key then
       return "skip", "strategy changed the key"
     end
-    return "row", packed
+    local crossed, column, reason = fetch.crossing(spec):apply(packed)
+    if not crossed then
+      return "skip", "strategy's row: " .. quarantine.text(spec.names[column], reason)
+    end
+    return "row", crossed
   end
   return "skip", ("strategy returned %s"):format(tostring(said))
 end
@@ -72,7 +81,7 @@ end
 
 local function plan_one(spec, strategy, found, options)
   local verdict, wanted = decide(spec, strategy, found)
-  if verdict == "skip" then return nil, wanted end
+  if verdict ~= "row" then return nil, wanted, verdict == "refused" end
   local changes = changes_for(found, wanted)
   for _, change in ipairs(changes) do
     if change.action == "delete" and not options.allow_delete then
@@ -85,12 +94,15 @@ end
 -- ---- applying ----
 
 local function read_locked(conns, spec, key)
-  local now = {
-    primary = fetch.one(conns.primary, spec, "primary", key, "update"),
-    secondary = fetch.one(conns.secondary, spec, "secondary", key, "update"),
-  }
-  local transform = fetch.transform(spec)
-  if now.primary and transform then now.primary = transform(now.primary) end
+  local stored = fetch.one(conns.primary, spec, "primary", key, "update")
+  local now = {}
+  if fetch.crossable_keys(spec, { key })[1] then
+    now.secondary = fetch.one(conns.secondary, spec, "secondary", key, "update")
+  end
+  if stored then
+    local crossed, _, reason = fetch.crosser(spec)(stored)
+    now.primary = reason and stored or crossed
+  end
   return now
 end
 
@@ -104,7 +116,7 @@ local function apply_one(conns, spec, planned)
   for _, change in ipairs(planned.changes) do
     statement.run(conns[change.side], spec, change, found.key)
     local proof = fetch.one(conns[change.side], spec, change.side, found.key)
-    if proof ~= planned.wanted then
+    if not fetch.same(spec, proof, planned.wanted) then
       errors.raise("conflict", "the %s does not keep the row as it was written", change.side)
     end
   end
@@ -173,6 +185,14 @@ local function deletes_only(planned)
   return true
 end
 
+--- A row that cannot be repaired because the secondary cannot hold it.
+local function set_aside(db, job, found, options)
+  job.result.quarantined = job.result.quarantined + 1
+  if options.dry_run then return end
+  job.bin = job.bin or quarantine.bin(db, job.spec)
+  job.bin:add(found.primary, found.column, found.reason)
+end
+
 --- One pass over a model's differences: those that delete, or the others.
 local function pass(db, job, options, deleting)
   local batch = {}
@@ -183,9 +203,12 @@ local function pass(db, job, options, deleting)
     apply(db, job.spec, ready, job.result)
   end
   for found in job.report.spool:each() do
-    local planned, reason = plan_one(job.spec, job.strategy, found, options)
+    local planned, reason, refused = plan_one(job.spec, job.strategy, found, options)
     if not planned then
-      if not deleting then count_skip(job.result, reason) end
+      if not deleting then
+        count_skip(job.result, reason)
+        if refused then set_aside(db, job, found, options) end
+      end
     elseif deletes_only(planned) == deleting then
       job.result.planned = job.result.planned + 1
       if options.dry_run then
@@ -200,6 +223,7 @@ local function pass(db, job, options, deleting)
     end
   end
   flush()
+  if job.bin then job.bin:flush() end
 end
 
 -- ---- running ----
@@ -207,7 +231,7 @@ end
 local function new_result(name, strategy_name)
   return {
     model = name, strategy = strategy_name, planned = 0, applied = 0, skipped = 0, failed = 0,
-    failures = {}, skips = {}, seconds = 0,
+    quarantined = 0, failures = {}, skips = {}, seconds = 0,
   }
 end
 

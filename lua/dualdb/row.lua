@@ -74,6 +74,15 @@ function row.pack(spec, values)
   return core.pack(spec.kinds, list, spec.names)
 end
 
+--- One value of a column as a packed field.
+function row.pack_value(spec, column, value)
+  if value == nil then value = core.NULL end
+  local ok, packed = pcall(core.pack, column.kind, { value }, { column.name })
+  if ok then return packed end
+  packed.model = spec.name
+  return error(packed, 0)
+end
+
 --- The columns that `values` gives, in the model's order: their indexes, kinds and packed values.
 --- A name that is no column of the model is a usage error.
 function row.pack_given(spec, values)

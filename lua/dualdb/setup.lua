@@ -34,6 +34,35 @@ local function entries()
   }
 end
 
+--- Rows that the secondary cannot hold; see dualdb.quarantine. Only the side that could not take a row
+--- has it, and so far rows go one way.
+local QUARANTINE = [[
+create table if not exists dualdb_quarantine (
+  model text not null,
+  key_digest text not null,
+  key json not null,
+  column_name text,
+  reason text not null,
+  "row" json not null,
+  kinds text not null,
+  canonical bytea not null,
+  attempts integer not null default 1,
+  first_seen timestamptz not null default clock_timestamp(),
+  last_seen timestamptz not null default clock_timestamp(),
+  primary key (model, key_digest)
+)]]
+
+--- Whether the secondary has the table of the quarantine. Never writes.
+---@return boolean
+function setup.has_quarantine(db)
+  return db.secondary:query("select to_regclass('dualdb_quarantine') is not null as there")[1].there
+end
+
+--- Makes the table of the quarantine; harmless when it is there.
+function setup.make_quarantine(db)
+  if not setup.has_quarantine(db) then db.secondary:execute(QUARANTINE) end
+end
+
 --- Makes the tables on both sides; harmless when they are there.
 ---@param db dualdb.Database
 function setup.run(db)
@@ -43,6 +72,7 @@ function setup.run(db)
       for name, value in pairs(entries()) do conn:execute(INSERT[side.driver], name, value) end
     end)
   end
+  setup.make_quarantine(db)
 end
 
 local EXISTS = {
@@ -64,7 +94,7 @@ function setup.is_done(db)
       if found[name] ~= value then return false end
     end
   end
-  return true
+  return setup.has_quarantine(db)
 end
 
 return setup

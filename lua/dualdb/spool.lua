@@ -4,7 +4,7 @@
 local Spool = {}
 Spool.__index = Spool
 
-local FORMAT = "<s1 s4 s4 s4"
+local FORMAT = "<s1 s4 s4 s4 s4 s4"
 local ABSENT = ""  -- no canonical row is empty: every model has a key column
 
 ---@class dualdb.Found
@@ -12,6 +12,8 @@ local ABSENT = ""  -- no canonical row is empty: every model has a key column
 ---@field key string              canonical
 ---@field primary string|nil      canonical row as last seen
 ---@field secondary string|nil
+---@field column string|nil       why the secondary cannot hold the primary's row
+---@field reason string|nil
 
 function Spool.new()
   return setmetatable({ file = assert(io.tmpfile()), count = 0 }, Spool)
@@ -20,7 +22,7 @@ end
 ---@param found dualdb.Found
 function Spool:add(found)
   local record = FORMAT:pack(found.kind, found.key, found.primary or ABSENT,
-    found.secondary or ABSENT)
+    found.secondary or ABSENT, found.column or ABSENT, found.reason or ABSENT)
   assert(self.file:write(("<I4"):pack(#record), record))
   self.count = self.count + 1
 end
@@ -44,8 +46,11 @@ function Spool:each()
     local length = ("<I4"):unpack(head)
     local record = self.file:read(length)
     at = at + 4 + length
-    local kind, key, primary, secondary = FORMAT:unpack(record)
-    return { kind = kind, key = key, primary = present(primary), secondary = present(secondary) }
+    local kind, key, primary, secondary, column, reason = FORMAT:unpack(record)
+    return {
+      kind = kind, key = key, primary = present(primary), secondary = present(secondary),
+      column = present(column), reason = present(reason),
+    }
   end
 end
 

@@ -3,6 +3,8 @@
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
+local policies = require "dualdb.policies"
+local quarantine = require "dualdb.quarantine"
 local row = require "dualdb.row"
 local sequences = require "dualdb.schema.sequences"
 
@@ -18,7 +20,8 @@ local MOST_PARAMETERS = 60000
 ---@field rows_read integer
 ---@field rows_written integer
 ---@field rows_deleted integer
----@field quarantined integer
+---@field quarantined integer   rows that the secondary cannot hold
+---@field policies table<string, integer>   values that each policy changed
 ---@field chunks integer
 ---@field seconds number
 ---@field error dualdb.Error|nil
@@ -58,37 +61,45 @@ end
 
 --- Loads all rows into the empty table, in one transaction. Returns false when another writer put
 --- rows there meanwhile, and nothing of the load is left.
-local function load(db, spec, result, progress)
+local function load(db, spec, result, bin, progress)
   local indexes, names, kinds = copied_columns(spec)
   local transform = copy_transform(spec, indexes)
   if transform and #indexes ~= #spec.columns then
     indexes, names, kinds = {}, spec.statements.secondary.columns, spec.kinds
     for i = 1, #spec.columns do indexes[i] = i end
   end
+  local crossing = policies.crossing(spec, indexes)
   local ok, err = pcall(db.primary.with, db.primary, function(primary)
     db.secondary:transaction(function(secondary)
       local copied = core.copy {
         source = primary, target = secondary, query = copy_query(spec, indexes), kinds = kinds,
         table = spec.statements.secondary.table, columns = table.concat(names, ", "),
-        transform = transform,
+        transform = transform, crossing = crossing,
+        refused = function(packed, index, reason)
+          bin:add(packed, index and spec.names[indexes[index]], reason, indexes)
+        end,
         progress = progress and function(so_far)
           progress { model = spec.name, rows = so_far.rows_read, of = spec.estimated_rows,
                      bytes = so_far.bytes }
         end,
       }
       result.rows_read, result.rows_written = copied.rows_read, copied.rows_written
-      result.chunks = 1
+      result.quarantined, result.chunks = copied.rows_refused, 1
+      result.policies = crossing:counts()
     end)
   end)
   if ok then return true end
   if errors.is(err) and err.class == "integrity" and err.sqlstate == "23505" then
     result.rows_read, result.rows_written, result.chunks = 0, 0, 0
+    result.quarantined, result.policies = 0, {}
     return false
   end
   error(err, 0)
 end
 
-local function write_rows(secondary, spec, rows)
+--- Writes rows, as the secondary shall hold them, over those with the same keys.
+---@param rows string[]
+function sync.write_rows(secondary, spec, rows)
   local indexes, names, kinds = copied_columns(spec)
   local at_once = math.max(1, MOST_PARAMETERS // #indexes)
   for from = 1, #rows, at_once do
@@ -102,31 +113,43 @@ end
 
 --- Brings rows with the given keys over: they are locked on the primary until the secondary has
 --- committed, so that an older state is never written over a newer one.
-local function merge(db, spec, keys, result, deletes)
+local function merge(db, spec, keys, result, bin, deletes)
+  local refused = {}
   db.primary:transaction(function(primary)
     local current = fetch.many(primary, spec, "primary", keys, "share")
-    local transform = fetch.transform(spec)
+    local cross = fetch.crosser(spec)
     local rows, absent = {}, {}
     for _, key in ipairs(keys) do
       local packed = current[key]
-      if packed and transform then packed = transform(packed) end
-      if packed then rows[#rows + 1] = packed else absent[#absent + 1] = key end
+      local crossed, column, reason
+      if packed then crossed, column, reason = cross(packed) end
+      if reason then
+        refused[#refused + 1] = { packed, column, reason }
+      elseif crossed then
+        rows[#rows + 1] = crossed
+      else
+        absent[#absent + 1] = key
+      end
     end
+    absent = fetch.crossable_keys(spec, absent)
     db.secondary:transaction(function(secondary)
       if #absent > 0 and deletes then
         local done = secondary:put(spec.statements.secondary:delete_keys(#absent),
           spec.key_kinds:rep(#absent), table.concat(absent))
         result.rows_deleted = result.rows_deleted + done.affected
       end
-      write_rows(secondary, spec, rows)
+      sync.write_rows(secondary, spec, rows)
     end)
     result.rows_written = result.rows_written + #rows
   end)
+  for _, row_refused in ipairs(refused) do bin:add(table.unpack(row_refused)) end
+  result.quarantined = result.quarantined + #refused
   result.chunks = result.chunks + 1
 end
 
 --- Compares, and merges what differs. Rows that are equal are not written.
-local function refresh(db, spec, result, progress)
+local function refresh(db, spec, result, bin, progress)
+  local crossing = policies.crossing(spec)
   local policy = spec.model.sync or {}
   local deletes = policy.deletes ~= false
   local keys = {}
@@ -134,7 +157,7 @@ local function refresh(db, spec, result, progress)
     if #keys == 0 then return end
     local batch = keys
     keys = {}
-    merge(db, spec, batch, result, deletes)
+    merge(db, spec, batch, result, bin, deletes)
   end
   db.primary:with(function(primary)
     db.secondary:with(function(secondary)
@@ -143,7 +166,7 @@ local function refresh(db, spec, result, progress)
         primary_query = spec.statements.primary:scan(spec.filter.primary, spec.ordered),
         secondary_query = spec.statements.secondary:scan(spec.filter.secondary, spec.ordered),
         kinds = spec.kinds, key_columns = spec.key_count, ordered = spec.ordered,
-        expected_rows = spec.estimated_rows, transform = fetch.transform(spec),
+        expected_rows = spec.estimated_rows, transform = fetch.transform(spec), crossing = crossing,
         difference = function(kind, key)
           if kind == "extra" and not deletes then return end
           keys[#keys + 1] = key
@@ -155,6 +178,7 @@ local function refresh(db, spec, result, progress)
         end,
       }
       result.rows_read = compared.rows_primary
+      result.policies = crossing:counts()
     end)
   end)
   flush()
@@ -186,14 +210,16 @@ function sync.run(db, model_name, options)
   local started = core.clock()
   local result = {
     model = model_name, mode = "full", rows_read = 0, rows_written = 0, rows_deleted = 0,
-    quarantined = 0, chunks = 0, seconds = 0,
+    quarantined = 0, policies = {}, chunks = 0, seconds = 0,
   }
   local spec = db:spec(model_name)
   local first = db.secondary:query(("select 1 as one from %s limit 1"):format(
     spec.statements.secondary.table))
-  if #first > 0 or not load(db, spec, result, options.progress) then
-    refresh(db, spec, result, options.progress)
+  local bin = quarantine.bin(db, spec)
+  if #first > 0 or not load(db, spec, result, bin, options.progress) then
+    refresh(db, spec, result, bin, options.progress)
   end
+  bin:finish()
   finish(db, spec)
   result.seconds = core.clock() - started
   return result

@@ -4,6 +4,8 @@ local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
 local recheck = require "dualdb.recheck"
+local policies = require "dualdb.policies"
+local quarantine = require "dualdb.quarantine"
 local row = require "dualdb.row"
 local Spool = require "dualdb.spool"
 
@@ -24,6 +26,8 @@ local PENDING_BYTES = 8 * 1024 * 1024
 ---@field extra integer            absent on the primary
 ---@field changed integer
 ---@field not_verified integer     rows that could not be judged
+---@field quarantined integer      of the differences: rows that the secondary cannot hold
+---@field policies table<string, integer>   values that each policy changed before they were compared
 ---@field method string
 ---@field chunks integer
 ---@field columns string[]         columns that were compared
@@ -33,7 +37,8 @@ local Report = {}
 Report.__index = Report
 
 --- Iterates over the differences: { kind, key, columns, primary, secondary }, with rows as tables by
---- the primary's column names, nil where there is no row.
+--- the primary's column names, nil where there is no row; and { column, reason } when the secondary
+--- cannot hold the primary's row.
 function Report:differences()
   if not self.spool then return function() end end
   local spec, next_found = self.spec, self.spool:each()
@@ -41,7 +46,7 @@ function Report:differences()
     local found = next_found()
     if not found then return nil end
     return {
-      kind = found.kind,
+      kind = found.kind, column = found.column, reason = found.reason,
       key = row.unpack_key(spec, found.key),
       columns = found.kind == "changed" and row.changed_columns(spec, found.primary, found.secondary)
         or {},
@@ -71,6 +76,10 @@ function Report:write_jsonl(write)
       parts[#parts + 1] = (',"%s":%s'):format(side,
         found[side] and core.row_json(spec.kinds, found[side], spec.names) or "null")
     end
+    if found.reason then
+      parts[#parts + 1] = (',"reason":%s'):format(core.json_string(
+        quarantine.text(found.column, found.reason)))
+    end
     write(table.concat(parts) .. "}\n")
   end
 end
@@ -79,7 +88,7 @@ local function new_report(name)
   return setmetatable({
     model = name, verdict = "not_verified", rows_primary = 0, rows_secondary = 0, missing = 0,
     extra = 0, changed = 0, not_verified = 0, method = "stream", chunks = 0, columns = {},
-    uncovered = {}, seconds = 0,
+    uncovered = {}, seconds = 0, quarantined = 0, policies = {},
   }, Report)
 end
 
@@ -92,6 +101,7 @@ local function collector(report, spec, conns)
     pending, bytes = {}, 0
     report.not_verified = report.not_verified + recheck.confirm(conns, spec, batch, function(found)
       report[found.kind] = report[found.kind] + 1
+      if found.reason then report.quarantined = report.quarantined + 1 end
       report.spool:add(found)
     end)
   end
@@ -116,12 +126,13 @@ local function compare(db, spec, report, progress)
     db.secondary:release(again.secondary)
   end })
   local add, flush = collector(report, spec, again)
+  local crossing = policies.crossing(spec)
   local result = core.compare {
     primary = primary, secondary = secondary,
     primary_query = spec.statements.primary:scan(spec.filter.primary, spec.ordered),
     secondary_query = spec.statements.secondary:scan(spec.filter.secondary, spec.ordered),
     kinds = spec.kinds, key_columns = spec.key_count, ordered = spec.ordered,
-    expected_rows = spec.estimated_rows, transform = fetch.transform(spec),
+    expected_rows = spec.estimated_rows, transform = fetch.transform(spec), crossing = crossing,
     difference = add,
     progress = progress and function(so_far)
       progress { model = spec.name, rows = so_far.rows_primary, of = spec.estimated_rows,
@@ -130,7 +141,7 @@ local function compare(db, spec, report, progress)
   }
   flush()
   report.rows_primary, report.rows_secondary = result.rows_primary, result.rows_secondary
-  report.chunks = result.chunks
+  report.chunks, report.policies = result.chunks, crossing:counts()
 end
 
 local function judge(report)

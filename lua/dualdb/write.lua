@@ -14,11 +14,17 @@ Transaction.__index = Transaction
 -- ---- statements on models ----
 
 --- What the secondary holds for a stored row of the primary: the row, or nil when the model's
---- transform leaves it out.
-local function for_secondary(spec, stored)
-  local transform = fetch.transform(spec)
-  if transform then return transform(stored) end
-  return stored
+--- transform leaves it out. A row that it cannot hold ends the dual write, also when fn catches the
+--- error: the primary has it already.
+local function for_secondary(self, spec, stored)
+  local copy, column, reason = fetch.crosser(spec)(stored)
+  if not reason then return copy end
+  self.refused = errors.make("data",
+    ("model %s: column %s: %s, which the secondary cannot hold"):format(spec.name, column, reason), {
+      model = spec.name, column = column, key = row.key_text(spec, stored), side = "secondary",
+      hint = "`policies` of the model say what becomes of such values.",
+    })
+  return error(self.refused, 0)
 end
 
 --- The columns that a side stores itself are not written there.
@@ -83,7 +89,7 @@ function Transaction:insert(model, values)
   local result = self.dual:primary(
     spec.statements.primary:insert(quoted(spec, "primary", indexes)), kinds, packed)
   local stored = stored_row(self, spec, inserted_key(spec, values, result))
-  local copy = for_secondary(spec, stored)
+  local copy = for_secondary(self, spec, stored)
   if copy then insert_on_secondary(self, spec, copy) end
   return row.unpack(spec, stored)
 end
@@ -127,7 +133,7 @@ end
 
 --- Gives the secondary's row with `key` all values of the primary's stored row.
 function Transaction:overwrite_secondary(spec, key, stored)
-  local copy = for_secondary(spec, stored)
+  local copy = for_secondary(self, spec, stored)
   if not copy then
     self.dual:secondary(spec.statements.secondary:delete(), spec.key_kinds, key, -1)
     return
@@ -159,7 +165,7 @@ function Transaction:upsert(model, values)
   for i, name in ipairs(spec.key_names) do key[i] = values[name] end
   local packed_key = row.pack_key(spec, key)
   self.dual:primary(spec.statements.primary:upsert(quoted(spec, "primary", indexes)), kinds, packed)
-  local copy = for_secondary(spec, stored_row(self, spec, packed_key))
+  local copy = for_secondary(self, spec, stored_row(self, spec, packed_key))
   if copy then
     local all, names, all_kinds = writable(spec, "secondary")
     self.dual:secondary(spec.statements.secondary:upsert(names), all_kinds, row.pick(copy, all), -1)
@@ -202,6 +208,7 @@ end
 
 function Transaction:check()
   if not self.dual then errors.usage("the transaction has ended") end
+  if self.refused then error(self.refused, 0) end
 end
 
 -- ---- running one ----
@@ -248,6 +255,7 @@ local function attempt(db, fn, deadline)
   db.current = tx
   local results = table.pack(pcall(fn, tx))
   db.current = nil
+  if results[1] and tx.refused then results = { false, tx.refused, n = 2 } end
   if results[1] then
     local ok, err = pcall(dual.commit, dual)
     if not ok then results = { false, err, n = 2 } end

@@ -13,7 +13,7 @@ local cli = {}
 
 --- In the order of `dualdb help`.
 local COMMANDS = {
-  "run", "setup", "health", "models", "schema", "sync", "verify", "repair", "shell", "sandbox",
+  "run", "setup", "health", "models", "schema", "sync", "verify", "repair", "quarantine", "shell", "sandbox",
   "help",
 }
 

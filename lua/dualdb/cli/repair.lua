@@ -88,7 +88,8 @@ end
 -- ---- what is said of it ----
 
 local FIELDS = {
-  "model", "verdict", "strategy", "planned", "applied", "skipped", "failed", "seconds", "error",
+  "model", "verdict", "strategy", "planned", "applied", "skipped", "quarantined", "failed",
+  "seconds", "error",
 }
 
 local function entry_of(result, sql)
@@ -107,7 +108,7 @@ local function codes_of(entry, dry_run)
   local codes = {}
   if entry.error then codes[#codes + 1] = errors.exit_code(entry.error) end
   if entry.verdict == "not_verified" then codes[#codes + 1] = 8 end
-  if entry.failed > 0 then codes[#codes + 1] = 7 end
+  if entry.failed > 0 or entry.quarantined > 0 then codes[#codes + 1] = 7 end
   local settled = entry.skips["equal meanwhile"] or 0
   if entry.skipped > settled or dry_run and entry.planned > 0 then codes[#codes + 1] = 1 end
   return codes

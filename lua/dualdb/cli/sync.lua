@@ -4,7 +4,9 @@ local errors = require "dualdb.errors"
 local json = require "dualdb.json"
 local order = require "dualdb.order"
 local progress = require "dualdb.progress"
+local crossed = require "dualdb.cli.crossed"
 local select_models = require "dualdb.cli.select"
+local text = require "dualdb.cli.text"
 
 local command = {
   name = "sync",
@@ -33,8 +35,8 @@ local function plan(db, name)
 end
 
 local FIELDS = {
-  "model", "mode", "rows_read", "rows_written", "rows_deleted", "quarantined", "chunks", "seconds",
-  "error",
+  "model", "mode", "rows_read", "rows_written", "rows_deleted", "quarantined", "policies", "chunks",
+  "seconds", "error",
 }
 
 local function copy(db, name, meter)
@@ -87,6 +89,19 @@ local function show_results(models, out)
   })
 end
 
+--- What did not arrive as it was.
+local function report_values(models, out)
+  for _, model in ipairs(models) do
+    crossed.report(model, out)
+    if (model.quarantined or 0) > 0 then
+      out.log("warn", ("%s: %s cannot be held by the secondary and %s in quarantine; "
+        .. "`dualdb quarantine list` shows them"):format(text.visible(model.model),
+        progress.plural(model.quarantined, "row"), model.quarantined == 1 and "is" or "are"),
+        { model = model.model, quarantined = model.quarantined })
+    end
+  end
+end
+
 ---@return integer exit_code
 function command.command(args, out)
   if not args.full then
@@ -107,6 +122,7 @@ function command.command(args, out)
   local meter = progress.new("sync")
   local code = each(names, out, models, function(name) return copy(db, name, meter) end)
   show_results(models, out)
+  report_values(models, out)
   return code
 end
 

@@ -2,7 +2,9 @@
 
 local errors = require "dualdb.errors"
 local json = require "dualdb.json"
+local crossed = require "dualdb.cli.crossed"
 local progress = require "dualdb.progress"
+local quarantine = require "dualdb.quarantine"
 local ReportFile = require "dualdb.cli.report_file"
 local select_models = require "dualdb.cli.select"
 local text = require "dualdb.cli.text"
@@ -43,13 +45,17 @@ local function first_differences(report)
     lines[#lines + 1] = ("  %-8s %s%s"):format(difference.kind,
       key_text(report.spec, difference.key),
       #columns > 0 and "  in " .. table.concat(columns, ", ") or "")
+    if difference.reason then
+      lines[#lines] = ("%s  cannot cross: %s"):format(lines[#lines],
+        text.visible(quarantine.text(difference.column, difference.reason)))
+    end
   end
   return lines
 end
 
 local FIELDS = {
   "model", "verdict", "reason", "rows_primary", "rows_secondary", "missing", "extra", "changed",
-  "not_verified", "method", "chunks", "seconds", "error",
+  "not_verified", "quarantined", "policies", "method", "chunks", "seconds", "error",
 }
 
 local function entry_of(report)
@@ -134,6 +140,7 @@ function command.command(args, out)
     meter:finish { verdict = entry.verdict, rows = entry.rows_primary }
     if entry.error then out.error(entry.error, name) end
     note_uncovered(entry, out)
+    crossed.report(entry, out)
   end
   for _, name in ipairs(without_key) do entries[#entries + 1] = unkeyed_entry(name) end
   if report_file then report_file:commit() end

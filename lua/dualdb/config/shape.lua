@@ -1,6 +1,7 @@
 --- What a project may say: the keys that there are, and what each of them may be.
 
 local naming = require "dualdb.naming"
+local policies = require "dualdb.policies"
 local strategies = require "dualdb.strategies"
 
 local shape = {}
@@ -103,6 +104,7 @@ local PROJECT = {
   tables = { snake_case, '"snake_case"' },
   columns = { snake_case, '"snake_case"' },
   insecure = { is "boolean", "true or false" },
+  policies = { is "table", "a table of policies by name" },
 }
 
 local MODEL = {
@@ -114,6 +116,7 @@ local MODEL = {
   sync = { is "table", "a table" },
   strategy = { any(text, is "function"), "a strategy's name or a function" },
   integers = { texts, "a list of column names" },
+  policies = { is "table", "a table of policies by name" },
   unique = { one_of("citext"), '"citext"' },
 }
 
@@ -189,6 +192,22 @@ local function check_strategy(place, path, what, name, own)
   place:fail(path, "%sunknown strategy %s%s", what, name, or_nearest(name, known))
 end
 
+local MODEL_POLICIES = { columns = { is "table", "a table of policies by column" } }
+for name, rule in pairs(policies.RULES) do MODEL_POLICIES[name] = rule end
+
+--- Checks what a model says of values that the secondary cannot hold.
+local function check_policies(place, path, what, value)
+  check(place, path, what .. "policies: ", MODEL_POLICIES, value)
+  for _, name in ipairs(sorted_keys(value.columns or {})) do
+    local at = path_of(path_of(path, "columns"), name)
+    if not text(name) or type(value.columns[name]) ~= "table" then
+      place:fail(at, "%spolicies: columns: %s: expected a table of policies by name", what,
+        tostring(name))
+    end
+    check(place, at, ("%spolicies: %s: "):format(what, name), policies.RULES, value.columns[name])
+  end
+end
+
 ---@class dualdb.Model
 ---@field name string
 ---@field file string|nil       where it is declared
@@ -216,8 +235,12 @@ function shape.model(name, definition, opts)
     check_strategy(place, path_of(sync_path, "on_conflict"), what .. "sync: ",
       definition.sync.on_conflict, opts.strategies)
   end
+  if definition.policies then
+    check_policies(place, path_of(path, "policies"), what, definition.policies)
+  end
   local model = {}
   for key, value in pairs(definition) do model[key] = value end
+  model.policies = policies.merge(opts.policies, definition.policies)
   model.name = name
   model.file, model.line = place.text and place.label or nil, place:line_of(path)
   model.tables = opts.tables
@@ -230,6 +253,9 @@ end
 ---@param place dualdb.Place
 function shape.project(settings, place)
   check(place, {}, "", PROJECT, settings)
+  if settings.policies then
+    check(place, { "policies" }, "policies: ", policies.RULES, settings.policies)
+  end
 end
 
 local PRESETS = { "available", "strict" }
