@@ -56,8 +56,8 @@ static dd_status set_timestamp(MYSQL_TIME *time, int64_t microseconds) {
 }
 
 /*
- * Not as text: MySQL takes '100:00:00.000000' for the year 100, and then for 00:00:00. But in binary
- * it refuses (with an error) a fraction of a second in the hour 838, which columns hold; see
+ * Not as text: MySQL takes '100:00:00.000000' for the year 100, and then for 00:00:00. But in
+ * binary it refuses (with an error) a fraction of a second in the hour 838, which columns hold; see
  * set_late_time.
  */
 static dd_status set_time(MYSQL_TIME *time, int64_t microseconds) {
@@ -137,18 +137,22 @@ static dd_status set_temporal(MYSQL_BIND *bind, MYSQL_TIME *time, const dd_value
 }
 
 static dd_status set_float(MYSQL_BIND *bind, dd_mysql_slot *slot, const dd_value *value,
-                           const char *what, unsigned number, dd_err *err) {
-    bool finite;
+                           bool one_zero, const char *what, unsigned number, dd_err *err) {
+    bool finite, negative_zero;
     if (value->kind == DD_KIND_FLOAT32) {
         slot->single = dd_value_float32(value);
         finite = isfinite(slot->single);
+        negative_zero = slot->single == 0 && signbit(slot->single);
         bind->buffer_type = MYSQL_TYPE_FLOAT;
     } else {
         slot->twice = dd_value_float64(value);
         finite = isfinite(slot->twice);
+        negative_zero = slot->twice == 0 && signbit(slot->twice);
         bind->buffer_type = MYSQL_TYPE_DOUBLE;
     }
     bind->buffer = slot;
+    if (negative_zero && one_zero)
+        return dd_fail(err, DD_DATA, "%s %u is -0, which mariadb stores as 0", what, number);
     if (finite) return DD_OK;
     return dd_fail(err, DD_DATA, "%s %u is NaN or infinite, which mysql does not have", what,
                    number);
@@ -221,7 +225,7 @@ dd_status dd_mysql_params_set(dd_mysql_params *params, unsigned at, const dd_val
         return DD_OK;
     case DD_KIND_FLOAT32:
     case DD_KIND_FLOAT64:
-        return set_float(bind, slot, value, what, number, err);
+        return set_float(bind, slot, value, params->one_zero, what, number, err);
     case DD_KIND_TEXT:
     case DD_KIND_JSON:
         set_bytes(bind, MYSQL_TYPE_STRING, value->data, value->length);

@@ -219,8 +219,9 @@ static dd_status start_session(dd_mysql *conn, double connect_timeout, dd_err *e
         return dd_fail(err, DD_CAPACITY, "cannot duplicate a socket: %s", strerror(errno));
     const char *version = without_prefix(mysql_get_server_info(conn->client));
     dd_err_text(conn->base.version, sizeof conn->base.version, version);
-    dd_err_text(conn->base.product, sizeof conn->base.product,
-                strcasestr(version, "mariadb") ? "mariadb" : "mysql");
+    bool is_mariadb = strcasestr(version, "mariadb") != NULL;
+    dd_err_text(conn->base.product, sizeof conn->base.product, is_mariadb ? "mariadb" : "mysql");
+    conn->params.one_zero = is_mariadb;
     conn->base.session = mysql_thread_id(conn->client);
     conn->base.timeout = connect_timeout;
     dd_status status = dd_mysql_run(conn, session_setup, err);

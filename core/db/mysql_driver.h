@@ -51,6 +51,7 @@ typedef struct dd_mysql_params {
     MYSQL_BIND *binds;
     dd_mysql_slot *slots;
     unsigned capacity;
+    bool one_zero;           /* the server makes 0 of -0: MariaDB does */
 } dd_mysql_params;
 
 typedef struct dd_mysql {

@@ -52,6 +52,7 @@ dd_status dd_mysql_load_open(dd_conn *base, const char *table, const char *colum
     load->nested = nested;
     load->most_rows = BATCH_PARAMS / count < BATCH_ROWS ? BATCH_PARAMS / count : BATCH_ROWS;
     /* All at once: the bound parameters point into their slots. Unused pages cost nothing. */
+    load->params.one_zero = conn->params.one_zero;
     dd_mysql_params_reserve(&load->params, load->most_rows * count);
     dd_buf_add_text(&load->sql, "INSERT INTO ");
     dd_buf_add_text(&load->sql, table);

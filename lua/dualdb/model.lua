@@ -68,7 +68,7 @@ function Model:find_on(side, where)
     if given[i] == NULL_FIELD then
       conditions[i] = builder.columns[index] .. " is null"
     else
-      conditions[i] = builder.columns[index] .. " = ?"
+      conditions[i] = builder.columns[index] .. " = " .. builder:mark(builder.columns[index])
       kinds[#kinds + 1], fields[#fields + 1] = spec.columns[index].kind, given[i]
     end
   end

@@ -10,18 +10,23 @@ local sql = {}
 ---@field table string          quoted
 ---@field columns string[]      quoted, key columns first
 ---@field key_count integer
+---@field marks table<string, string>   by column: what stands for a value, where it is not a ?
 
 --- A builder for one table on one side.
 ---@param driver string
 ---@param table_name string
 ---@param column_names string[]  key columns first
 ---@param key_count integer
-function sql.statements(driver, table_name, column_names, key_count)
-  local columns = {}
-  for i, name in ipairs(column_names) do columns[i] = core.quote(driver, name) end
+---@param placeholders table<integer, string>|nil   of columns whose value is not a plain ?
+function sql.statements(driver, table_name, column_names, key_count, placeholders)
+  local columns, marks = {}, {}
+  for i, name in ipairs(column_names) do
+    columns[i] = core.quote(driver, name)
+    marks[columns[i]] = placeholders and placeholders[i]
+  end
   return setmetatable({
     driver = driver, table = core.quote(driver, table_name), columns = columns,
-    key_count = key_count,
+    key_count = key_count, marks = marks,
   }, { __index = sql })
 end
 
@@ -29,8 +34,21 @@ local function pick(list, from, to)
   return table.concat(list, ", ", from, to)
 end
 
-local function marks(count)
-  return string.rep("?", count, ", ")
+--- What stands for a value of a column.
+---@param name string   quoted
+function sql:mark(name)
+  return self.marks[name] or "?"
+end
+
+--- Placeholders for one value of each of the columns.
+local function marks_of(self, names)
+  local marks = {}
+  for i, name in ipairs(names) do marks[i] = self:mark(name) end
+  return table.concat(marks, ", ")
+end
+
+local function key_columns(self)
+  return { table.unpack(self.columns, 1, self.key_count) }
 end
 
 function sql:column_list()
@@ -44,7 +62,7 @@ end
 --- "k1 = ? and k2 = ?"
 function sql:key_match()
   local parts = {}
-  for i = 1, self.key_count do parts[i] = self.columns[i] .. " = ?" end
+  for i = 1, self.key_count do parts[i] = self.columns[i] .. " = " .. self:mark(self.columns[i]) end
   return table.concat(parts, " and ")
 end
 
@@ -73,9 +91,12 @@ end
 
 --- "k1 in (?, ?)" or "(k1, k2) in ((?, ?), ...)" for `count` keys.
 function sql:any_key_match(count)
-  if self.key_count == 1 then return ("%s in (%s)"):format(self.columns[1], marks(count)) end
+  if self.key_count == 1 then
+    return ("%s in (%s)"):format(self.columns[1],
+      string.rep(self:mark(self.columns[1]), count, ", "))
+  end
   return ("(%s) in (%s)"):format(self:key_list(),
-    string.rep("(" .. marks(self.key_count) .. ")", count, ", "))
+    string.rep("(" .. marks_of(self, key_columns(self)) .. ")", count, ", "))
 end
 
 --- Rows with any of `count` keys.
@@ -94,7 +115,7 @@ function sql:insert(names, count)
   -- Identity columns take the value that the other side has given.
   local override = self.driver == "postgres" and " overriding system value" or ""
   return ("insert into %s (%s)%s values %s"):format(self.table, table.concat(names, ", "), override,
-                                                   string.rep("(" .. marks(#names) .. ")",
+                                                   string.rep("(" .. marks_of(self, names) .. ")",
                                                               count or 1, ", "))
 end
 
@@ -106,7 +127,9 @@ end
 
 --- Sets the columns given; parameters: their values, then the key.
 function sql:update(names)
-  return ("update %s set %s where %s"):format(self.table, assignments(names, "%s = ?"),
+  local parts = {}
+  for i, name in ipairs(names) do parts[i] = name .. " = " .. self:mark(name) end
+  return ("update %s set %s where %s"):format(self.table, table.concat(parts, ", "),
                                              self:key_match())
 end
 

@@ -70,6 +70,7 @@ local function literal(driver, kind, text)
   if kind == "x" then
     return driver == "mysql" and ("x'%s'"):format(hex(text)) or ("'\\x%s'"):format(hex(text))
   end
+  if kind == "B" then return ("b'%s'"):format(text) end
   local quoted = text:gsub("'", "''")
   if driver == "mysql" then quoted = quoted:gsub("\\", "\\\\") end
   return "'" .. quoted .. "'"

@@ -95,7 +95,7 @@ end
 
 local UNSUPPORTED = {
   mysql = {
-    { "geometry", "geometry" }, { "point", "point" },
+    { "geometry", "geometry" },
   },
   postgres = {
     { "int[]", "integer[]" }, { "text[]", "text[]" }, { "inet", "inet" },

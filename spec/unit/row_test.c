@@ -338,8 +338,9 @@ static void kinds_are_read_as_others_only_when_nothing_is_lost(void) {
         {'t', "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", 'u', "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
         {'u', "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", 't', "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
         {'B', "1", 'b', "true"}, {'B', "0", 'b', "false"}, {'B', "01", 'b', "data"},
-        {'b', "true", 'B', "1"}, {'x', "abcdefghabcdefgh", 'u', "61626364-6566-6768-6162-636465666768"},
-        {'x', "abc", 'u', "data"}, {'u', "61626364-6566-6768-6162-636465666768", 'x', "abcdefghabcdefgh"},
+        {'b', "true", 'B', "1"}, {'x', "abc", 'u', "data"},
+        {'x', "abcdefghabcdefgh", 'u', "61626364-6566-6768-6162-636465666768"},
+        {'u', "61626364-6566-6768-6162-636465666768", 'x', "abcdefghabcdefgh"},
         {'t', "", 'u', "data"}, {'d', "1", 'b', "schema"}, {'g', "1", 'f', "schema"},
         {'D', "2026-01-01", 'S', "schema"},
     };

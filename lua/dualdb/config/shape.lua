@@ -2,6 +2,7 @@
 
 local naming = require "dualdb.naming"
 local policies = require "dualdb.policies"
+local pgtype = require "dualdb.schema.pgtype"
 local strategies = require "dualdb.strategies"
 
 local shape = {}
@@ -91,6 +92,14 @@ local function distinct_columns(value)
   return true
 end
 
+local function column_types(value)
+  if not map_of_texts(value) then return false end
+  for _, name in pairs(value) do
+    if not pgtype.parse(name) then return false end
+  end
+  return true
+end
+
 --- Per key: what checks its value, and how a message calls what is expected.
 local PROJECT = {
   name = { project_name, "a name of at most 32 letters, digits and hyphens" },
@@ -116,6 +125,7 @@ local MODEL = {
   sync = { is "table", "a table" },
   strategy = { any(text, is "function"), "a strategy's name or a function" },
   integers = { texts, "a list of column names" },
+  types = { column_types, "a table from column names to types of the secondary, as numeric(30,4)" },
   policies = { is "table", "a table of policies by name" },
   unique = { one_of("citext"), '"citext"' },
 }

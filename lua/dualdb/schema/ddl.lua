@@ -125,13 +125,14 @@ local function counter_of(target, column, type_name)
 end
 
 local function labels_check(target, column, name)
-  local list = {}
-  for i, label in ipairs(column.labels) do
+  -- The empty text is what a value reads as that is none of the labels (index 0).
+  local list = { "''" }
+  for _, label in ipairs(column.labels) do
     if defaults.is_uncertain(label) then
       target.warn("the labels of column %s are not checked: %s", column.name, defaults.UNCERTAIN)
       return ""
     end
-    list[i] = defaults.literal(label)
+    if label ~= "" then list[#list + 1] = defaults.literal(label) end
   end
   return (" check (%s in (%s))"):format(name, table.concat(list, ", "))
 end
@@ -139,7 +140,8 @@ end
 local function column_sql(target, column, product)
   local pair = target.columns[column.name]
   local name = quote(pair.secondary)
-  local type_name = types.of(column, pair.kind, target.folded[column.name])
+  local type_name = pair.type or types.of(column, pair.kind, target.folded[column.name])
+  local kind = types.kind(type_name, pair.kind)
   local parts = { name, " ", type_name }
   local function add(text) parts[#parts + 1] = text end
   local counter = counter_of(target, column, type_name)
@@ -149,11 +151,15 @@ local function column_sql(target, column, product)
   elseif counter then
     add(" " .. counter)
   else
-    local text = default_of(target, column, pair.kind, product)
+    local text = default_of(target, column, kind, product)
     if text then add(" default " .. text) end
   end
   if not column.nullable then add(" not null") end
-  if column.labels then add(labels_check(target, column, name)) end
+  if column.labels and types.kind(type_name) == "t" then add(labels_check(target, column, name)) end
+  -- The primary would take 5 for 2005.
+  if column.type == "year" then
+    add((" check (%s = 0 or %s between 1901 and 2155)"):format(name, name))
+  end
   return table.concat(parts)
 end
 

@@ -97,6 +97,13 @@ local function read_mariadb(column)
   return value, name
 end
 
+--- b'101': both servers leave out leading zeros.
+local function read_bits(column)
+  local bits = column.default:match("^b'([01]+)'$")
+  if not bits then return nil, column.default:lower() ~= "null" and "" or nil end
+  return ("0"):rep(column.length - #bits) .. bits
+end
+
 -- ---- what PostgreSQL says ----
 
 local NOW = { current_timestamp = true, now = true, localtime = true, localtimestamp = true }
@@ -155,6 +162,9 @@ function write.S(text, _, column)
   return defaults.literal(column.type == "timestamp" and text .. "+00" or text)
 end
 
+function write.B(text) return ("B'%s'"):format(text) end
+function write.u(text) return defaults.literal(text) end
+
 function write.j(_, value)
   if defaults.is_uncertain(value) then return nil, defaults.UNCERTAIN end
   return defaults.literal(value)
@@ -168,7 +178,9 @@ end
 ---@return string|nil, string|nil
 function defaults.translate(column, kind, product)
   if not column.default then return nil end
-  local value, name, why = (product == "mariadb" and read_mariadb or read_mysql)(column)
+  local read = product == "mariadb" and read_mariadb or read_mysql
+  if column.type == "bit" then read = read_bits end
+  local value, name, why = read(column)
   if why then return nil, why end
   if not value then
     if not name then return nil end

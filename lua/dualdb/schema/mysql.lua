@@ -8,7 +8,7 @@ local KINDS = {
   smallint = "i", mediumint = "i", int = "i", bigint = "i",
   decimal = "d", float = "f", double = "g",
   char = "t", varchar = "t", tinytext = "t", text = "t", mediumtext = "t", longtext = "t",
-  enum = "t", json = "j",
+  enum = "t", set = "t", inet4 = "t", inet6 = "t", json = "j", uuid = "u", bit = "B", year = "i",
   binary = "x", varbinary = "x", tinyblob = "x", blob = "x", mediumblob = "x", longblob = "x",
   date = "D", time = "T", datetime = "S", timestamp = "S",
 }
@@ -27,6 +27,16 @@ local function kind_of(column)
 end
 
 local LABEL_ESCAPES = { ["0"] = "\0", n = "\n", r = "\r", ["\\"] = "\\" }
+
+local function number(value)
+  return value ~= core.NULL and tonumber(value) or nil
+end
+
+--- Characters or bytes; of a bit its bits.
+local function length_of(row, name)
+  if name == "bit" then return tonumber(row.column_type:match("^bit%((%d+)%)")) end
+  return number(row.length)
+end
 
 --- The labels of enum('a','it''s'): quotes inside are doubled, the rest is escaped by backslashes.
 local function enum_labels(column_type)
@@ -115,8 +125,8 @@ local function read_columns(conn, tables)
         auto_increment = extra:find("auto_increment", 1, true) ~= nil,
         on_update = extra:find("on update", 1, true) ~= nil,
         generated = (absent(row.expression) or "") ~= "",
-        length = absent(row.length), digits = absent(row.digits), scale = absent(row.scale),
-        fraction = absent(row.fraction),
+        length = length_of(row, row.type:lower()), digits = number(row.digits),
+        scale = number(row.scale), fraction = number(row.fraction),
         charset = absent(row.charset), collation = absent(row.collation),
         comment = row.comment,
       }

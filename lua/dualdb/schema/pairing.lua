@@ -1,18 +1,22 @@
 --- Brings the two tables of a model together: which column belongs to which, what kind of value both
 --- hold, what the key is.
 
+local capacity = require "dualdb.schema.capacity"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local naming = require "dualdb.naming"
+local pgtype = require "dualdb.schema.pgtype"
 local sql = require "dualdb.sql"
 
 local pairing = {}
 
 --- Kinds that two natural kinds have in common, where they are not the same. core/row/CANONICAL.md.
 local COMMON = {
-  bi = "i", ib = "b", di = "d", fg = "g", gf = "g", tu = "u", tj = "j", jt = "j",
+  bi = "i", ib = "b", di = "d", fg = "g", gf = "g", tu = "u", tj = "j", jt = "j", Bb = "b",
+  xu = "x",
 }
 
+--- The kind in which both sides of a column are read, given their natural ones, or nil.
 local function common_kind(primary, secondary)
   if primary.kind == secondary.kind then return primary.kind end
   if primary.kind == "i" and secondary.kind == "d" then
@@ -92,6 +96,32 @@ function pairing.primary_table(model, schema)
   return tab
 end
 
+--- The servers round, cut and refuse as they like, so a type that is too small is refused here,
+--- before any row moves; unless a policy says what becomes of values that it does not hold.
+local function check_capacity(model, column, other, kind)
+  local problem = capacity.problem(column.primary, other, kind)
+  if not problem then return end
+  fail("schema", model, "column %s is %s on the primary and %s on the secondary, which %s",
+    column.name, column.primary.column_type, other.column_type, problem)
+end
+
+--- The type that the model gives a column on the secondary, and what it makes of the kind. Of the
+--- database's own types nothing is known here.
+local function declare_type(model, column)
+  local text = model.types and model.types[column.name]
+  if not text then return end
+  local declared = pgtype.parse(text)
+  column.type = declared.column_type
+  if not declared.kind then return end
+  local kind = common_kind(column, declared)
+  if not kind then
+    fail("schema", model, "column %s is %s on the primary, and %s does not hold the same values",
+      column.name, column.primary.column_type, declared.column_type)
+  end
+  check_capacity(model, column, declared, kind)
+  column.kind = kind
+end
+
 --- Columns of the primary, key columns first, with the secondary's names: what is known without the
 --- secondary.
 function pairing.columns(model, tab)
@@ -108,6 +138,11 @@ function pairing.columns(model, tab)
       fail("config", model, "column %s does not exist in table %s", name, tab.name)
     end
   end
+  for name in pairs(model.types or {}) do
+    if not tab.column[name] then
+      fail("config", model, "types: column %s does not exist in table %s", name, tab.name)
+    end
+  end
   local integers = {}
   for _, name in ipairs(model.integers or {}) do integers[name] = true end
   local columns = {}
@@ -121,18 +156,9 @@ function pairing.columns(model, tab)
       kind = integers[column.name] and column.kind == "b" and "i" or column.kind,
       key = is_key[column.name] or false,
     }
+    declare_type(model, columns[i])
   end
   return columns
-end
-
---- Both servers round to the column's scale without a word, so fewer digits there are refused here.
-local function check_digits(model, column, other, kind)
-  local here, there = column.primary, other
-  if kind == "d" and (here.scale or 0) > (there.scale or math.huge)
-    or (kind == "T" or kind == "S") and (here.fraction or 0) > there.fraction then
-    fail("schema", model, "column %s is %s on the primary and %s on the secondary, which would round",
-      column.name, here.column_type, there.column_type)
-  end
 end
 
 --- Gives a column of pairing.columns its counterpart `other` and the kind that both hold. Fails with
@@ -151,9 +177,18 @@ function pairing.fit(model, column, other, table_name)
     fail("schema", model, "column %s is %s on the primary and %s on the secondary, which do not hold "
       .. "the same values", column.name, column.primary.column_type, other.column_type)
   end
-  check_digits(model, column, other, kind)
+  check_capacity(model, column, other, kind)
   column.kind = kind
   column.other = other
+end
+
+--- What stands for a value of a column where it is not a plain ?: for bytes that go into a uuid.
+local function placeholders(columns)
+  local list = {}
+  for i, column in ipairs(columns) do
+    if column.kind == "x" and column.other.kind == "u" then list[i] = "encode(?, 'hex')::uuid" end
+  end
+  return list
 end
 
 ---@class dualdb.Spec      a model with both its tables
@@ -208,12 +243,13 @@ function pairing.resolve(model, schema, sides)
   spec.ordered = core.kinds_ordered(spec.key_kinds)
   for i = 1, spec.key_count do
     -- An enum is ordered by index on one side and by its text on the other.
-    if columns[i].primary.type == "enum" then spec.ordered = false end
+    local type_name = columns[i].primary.type
+    if type_name == "enum" or type_name == "set" then spec.ordered = false end
   end
   spec.statements = {
     primary = sql.statements(sides.primary.driver, primary_name, spec.names, spec.key_count),
     secondary = sql.statements(sides.secondary.driver, secondary_name, secondary_names,
-      spec.key_count),
+      spec.key_count, placeholders(columns)),
   }
   return spec
 end
