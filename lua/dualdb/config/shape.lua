@@ -125,8 +125,8 @@ local MODEL = {
   sync = { is "table", "a table" },
   strategy = { any(text, is "function"), "a strategy's name or a function" },
   integers = { texts, "a list of column names" },
-  types = { column_types, "a table from column names to types of the secondary, as numeric(30,4)" },
   policies = { is "table", "a table of policies by name" },
+  types = { column_types, "a table from column names to types of the secondary, as numeric(30,4)" },
   unique = { one_of("citext"), '"citext"' },
 }
 

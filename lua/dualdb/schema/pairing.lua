@@ -6,6 +6,7 @@ local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local naming = require "dualdb.naming"
 local pgtype = require "dualdb.schema.pgtype"
+local policies = require "dualdb.policies"
 local sql = require "dualdb.sql"
 
 local pairing = {}
@@ -101,6 +102,8 @@ end
 local function check_capacity(model, column, other, kind)
   local problem = capacity.problem(column.primary, other, kind)
   if not problem then return end
+  column.narrow = policies.accept(model, column, problem)
+  if column.narrow then return end
   fail("schema", model, "column %s is %s on the primary and %s on the secondary, which %s",
     column.name, column.primary.column_type, other.column_type, problem)
 end
@@ -141,6 +144,12 @@ function pairing.columns(model, tab)
   for name in pairs(model.types or {}) do
     if not tab.column[name] then
       fail("config", model, "types: column %s does not exist in table %s", name, tab.name)
+    end
+  end
+  for name in pairs((model.policies or {}).columns or {}) do
+    if not tab.column[name] or is_key[name] then
+      fail("config", model, "policies: column %s %s", name, is_key[name]
+        and "is part of the key, which no policy may change" or "does not exist in table " .. tab.name)
     end
   end
   local integers = {}
