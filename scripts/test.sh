@@ -164,7 +164,7 @@ case $SPEC in
         failures+=("luacheck")
     fi
     up
-    for directory in unit integration fault cli; do
+    for directory in unit integration fault property cli; do
         if find "spec/$directory" -name '*_spec.lua' 2>/dev/null | grep -q .; then
             run_specs "spec/$directory" "spec/$directory"
         fi
