@@ -83,8 +83,8 @@ function fetch.crossing(spec)
 end
 
 --- What becomes of a row of the primary on its way to the secondary, by the model's transform and
---- its policies: canonical row -> the row that the secondary shall hold; nil when it is left out; nil,
---- the column's name and the reason when the secondary cannot hold it.
+--- its policies: canonical row -> the row that the secondary shall hold; nil when it is left out;
+--- nil, the column's name and the reason when the secondary cannot hold it.
 ---@param spec dualdb.Spec
 ---@return fun(packed: string): string|nil, string|nil, string|nil
 function fetch.crosser(spec)
@@ -100,8 +100,8 @@ function fetch.crosser(spec)
   end
 end
 
---- Whether two rows, as one and the other side hold them, are the same: floats whose model keeps only
---- some digits are compared by those.
+--- Whether two rows, as one and the other side hold them, are the same: floats of which the model
+--- keeps only some digits are compared by those.
 function fetch.same(spec, a, b)
   if a == b then return true end
   if not a or not b then return false end

@@ -1,5 +1,5 @@
---- Policies: what a model declares about values that the secondary cannot hold. The default of each is
---- to refuse the row.
+--- Policies: what a model declares about values that the secondary cannot hold. The default of each
+--- is to refuse the row.
 
 local core = require "dualdb.core"
 
@@ -47,8 +47,8 @@ local BY_KIND = {
   D = { "zero_dates" }, S = { "zero_dates" }, T = { "time_range" },
 }
 
---- The policies of a column: its own before the model's before the project's. A key has none, since a
---- key that changes is another row.
+--- The policies of a column: its own before the model's before the project's. Those of the model and
+--- the project do not apply to a key, since a key that changes is another row.
 ---@param model dualdb.Model
 ---@param name string
 ---@return table
@@ -74,7 +74,7 @@ function policies.merge(project, model)
 end
 
 --- Whether a declared policy takes what the secondary's type cannot hold; `problem` is what
---- schema/capacity.lua says. Also "refuse", when it is declared: then rows are refused, not the table.
+--- schema/capacity.lua says. Also "refuse", when it is declared: rows are refused then, not tables.
 ---@return boolean
 function policies.accept(model, column, problem)
   if column.key then return false end

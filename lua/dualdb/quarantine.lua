@@ -1,5 +1,5 @@
---- Quarantine: rows of the primary that the secondary cannot hold, kept in a table of the secondary until
---- a policy or the row itself has changed.
+--- Quarantine: rows of the primary that the secondary cannot hold, kept in a table of the secondary
+--- until a policy or the row itself has changed.
 
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
@@ -20,7 +20,8 @@ local INSERT = [[
 insert into dualdb_quarantine as q
   (model, key_digest, key, column_name, reason, "row", kinds, canonical)
 values %s
-on conflict (model, key_digest) do update set key = excluded.key, column_name = excluded.column_name,
+on conflict (model, key_digest) do update
+set key = excluded.key, column_name = excluded.column_name,
   reason = excluded.reason, "row" = excluded."row", kinds = excluded.kinds,
   canonical = excluded.canonical, attempts = q.attempts + 1, last_seen = clock_timestamp()]]
 
@@ -118,8 +119,8 @@ local function present(value)
   return value
 end
 
---- The rows in quarantine: { model, key, column, reason, row, attempts, first_seen, last_seen }; key and
---- row are JSON with exact values.
+--- The rows in quarantine: { model, key, column, reason, row, attempts, first_seen, last_seen }; key
+--- and row are JSON with exact values.
 ---@param names string[]|nil   models; default all
 ---@return table[]
 function Quarantine:list(names)
@@ -136,12 +137,12 @@ from dualdb_quarantine where model = ? order by first_seen, key_digest]], name) 
   return list
 end
 
---- The packed keys of a model's rows, as its columns are now. A key that they cannot hold any more is
---- left where it is.
+--- The packed keys of a model's rows, as its columns are now. A key that they cannot hold any more
+--- is left where it is.
 local function keys_of(db, spec)
   local keys = {}
-  for entry in db.secondary:rows(
-    "select kinds, canonical from dualdb_quarantine where model = ? order by key_digest", spec.name) do
+  for entry in db.secondary:rows("select kinds, canonical from dualdb_quarantine "
+    .. "where model = ? order by key_digest", spec.name) do
     local kinds = entry.kinds:sub(1, spec.key_count)
     local key = core.prefix(entry.canonical, spec.key_count)
     if kinds ~= spec.key_kinds then
@@ -189,7 +190,8 @@ end
 
 local ROW_CLASSES = { data = true, integrity = true, schema = true }
 
---- A batch; when the secondary refuses it, each row by itself, and what it says of one is the reason.
+--- A batch; when the secondary refuses it, each row by itself, and what it says of one is the
+--- reason.
 local function retry(db, spec, keys, write_rows, bin, result)
   local ok, done = pcall(retry_batch, db, spec, keys, write_rows)
   if ok then

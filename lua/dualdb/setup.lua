@@ -34,8 +34,8 @@ local function entries()
   }
 end
 
---- Rows that the secondary cannot hold; see dualdb.quarantine. Only the side that could not take a row
---- has it, and so far rows go one way.
+--- Rows that the secondary cannot hold; see dualdb.quarantine. Only the side that could not take a
+--- row has it, and so far rows go one way.
 local QUARANTINE = [[
 create table if not exists dualdb_quarantine (
   model text not null,

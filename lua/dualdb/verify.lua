@@ -27,7 +27,7 @@ local PENDING_BYTES = 8 * 1024 * 1024
 ---@field changed integer
 ---@field not_verified integer     rows that could not be judged
 ---@field quarantined integer      of the differences: rows that the secondary cannot hold
----@field policies table<string, integer>   values that each policy changed before they were compared
+---@field policies table<string, integer>   values that each changed before they were compared
 ---@field method string
 ---@field chunks integer
 ---@field columns string[]         columns that were compared

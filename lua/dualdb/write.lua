@@ -20,7 +20,8 @@ local function for_secondary(self, spec, stored)
   local copy, column, reason = fetch.crosser(spec)(stored)
   if not reason then return copy end
   self.refused = errors.make("data",
-    ("model %s: column %s: %s, which the secondary cannot hold"):format(spec.name, column, reason), {
+    ("model %s: column %s: %s, which the secondary cannot hold"):format(spec.name, column, reason),
+    {
       model = spec.name, column = column, key = row.key_text(spec, stored), side = "secondary",
       hint = "`policies` of the model say what becomes of such values.",
     })

@@ -26,8 +26,10 @@ describe("dualdb quarantine", function()
       side:execute("drop table if exists cli_person")
     end
     db.secondary:execute("drop table if exists dualdb_quarantine")
-    db.primary:execute("create table cli_person (id bigint primary key, born date, note varchar(40))")
-    db.secondary:execute("create table cli_person (id bigint primary key, born date, note varchar(40))")
+    for _, side in ipairs { db.primary, db.secondary } do
+      side:execute(
+        "create table cli_person (id bigint primary key, born date, note varchar(40))")
+    end
     loosely(db, "insert into cli_person values (1, '2000-01-01', 'a'), (2, '0000-00-00', 'b'), "
       .. "(3, '2020-00-15', 'c'), (4, '2000-01-01', concat('d', char(0)))")
     dir:write("dualdb.lua", project())
@@ -137,8 +139,8 @@ describe("policies in the project file", function()
   after_each(function() dir:remove() end)
 
   for _, case in ipairs {
-    { '{ zero_date = "null" }', "dualdb.lua:2: model Person: policies: unknown key zero_date, did you "
-      .. "mean zero_dates?" },
+    { '{ zero_date = "null" }',
+      "dualdb.lua:2: model Person: policies: unknown key zero_date, did you mean zero_dates?" },
     { '{ nul = "null" }', 'dualdb.lua:2: model Person: policies: nul: expected "refuse", "strip"' },
     { '{ zero_dates = "2020-02-30" }', "policies: zero_dates: expected" },
     { '{ float_digits = 16 }', "policies: float_digits: expected a number of digits from 1 to 15" },

@@ -40,15 +40,18 @@ local function collect(report)
   return found
 end
 
---- Each policy: a column, the value of the primary, its default refusal, and what else may become of it.
+--- Each policy: a column, the value of the primary, its refusal, and what else may become of it.
 local CASES = {
-  { policy = "zero_dates", column = "born", value = "0000-00-00", reason = "0000-00-00 is not a date",
+  { policy = "zero_dates", column = "born", value = "0000-00-00",
+    reason = "0000-00-00 is not a date",
     outcomes = { null = dualdb.NULL, infinity = "infinity", ["1970-01-02"] = "1970-01-02" } },
-  { policy = "zero_dates", column = "born", value = "2020-00-15", reason = "2020-00-15 is not a date",
+  { policy = "zero_dates", column = "born", value = "2020-00-15",
+    reason = "2020-00-15 is not a date",
     outcomes = { null = dualdb.NULL } },
   { policy = "zero_dates", column = "seen", value = "2020-00-15 10:00:00.5",
     reason = "2020-00-15 10:00:00.500000 is not a date",
-    outcomes = { null = dualdb.NULL, infinity = "infinity", ["1970-01-02"] = "1970-01-02 00:00:00" } },
+    outcomes = { null = dualdb.NULL, infinity = "infinity",
+                 ["1970-01-02"] = "1970-01-02 00:00:00" } },
   { policy = "nul", column = "note", value = "a\0b\0", reason = "text has a NUL byte",
     outcomes = { strip = "ab", replace = "a\u{FFFD}b\u{FFFD}" } },
   { policy = "nul", column = "doc", value = [[{"b\u0000":"\\u0000\u0000","b":2}]],
@@ -107,7 +110,8 @@ describe("a value that the secondary cannot hold", function()
 
       local report = db.Item:verify()
       assert.equal("different", report.verdict)
-      assert.same({ 1, 0, 0, 1 }, { report.missing, report.extra, report.changed, report.quarantined })
+      assert.same({ 1, 0, 0, 1 },
+        { report.missing, report.extra, report.changed, report.quarantined })
       local found = collect(report)[1]
       assert.same({ "missing", 2, case.column, case.reason },
         { found.kind, found.key.id, found.column, found.reason })
@@ -135,8 +139,8 @@ describe("a value that the secondary cannot hold", function()
           assert.equal(1, result.policies[case.policy])
           local kind = lossy:spec("Item").columns[lossy:spec("Item").index[case.column]].kind
           local stored = lossy.secondary:with(function(conn)
-            return conn:fetch(("select %s from %s where id = 2"):format(case.column, NAME), nil, nil,
-              kind)[1]
+            return conn:fetch(("select %s from %s where id = 2"):format(case.column, NAME), nil,
+              nil, kind)[1]
           end)
           assert.same({ outcome }, core.unpack(kind, stored))
           local report = lossy.Item:verify()
@@ -155,8 +159,8 @@ describe("a value that the secondary cannot hold", function()
   end
 
   it("is kept with exact values, as JSON and as bytes", function()
-    loosely(db, "update %s set born = '0000-00-00', big = 18446744073709551615, note = ?, amount = 1.5 "
-      .. "where id = 2", "a\0ü")
+    loosely(db, "update %s set born = '0000-00-00', big = 18446744073709551615, note = ?, "
+      .. "amount = 1.5 where id = 2", "a\0ü")
     db.Item:sync()
     local entry = db:quarantine():list { "Item" }[1]
     assert.equal("born", entry.column)
@@ -191,8 +195,9 @@ describe("a value that the secondary cannot hold", function()
       pcall(tx.insert, tx, "Item", { id = 12, long_time = "25:00:00" })
     end)
     assert.matches("column long_time", err.message, 1, true)
-    assert.equal("data", write(function(tx) tx:update("Item", 1, { big = "18446744073709551615" }) end)
-      .class)
+    assert.equal("data", write(function(tx)
+      tx:update("Item", 1, { big = "18446744073709551615" })
+    end).class)
     assert.equal("data", write(function(tx)
       tx:upsert("Item", { id = 1, amount = "100000000000" })
     end).class)
@@ -238,7 +243,8 @@ describe("a value that the secondary cannot hold", function()
   it("stays what it is in a transform that does not touch it", function()
     loosely(db, "update %s set born = '0000-00-00', flag = 2 where id = 2")
     local seen
-    local model = { table = NAME, policies = with { zero_dates = "null", overflow = "clamp" }, sync = {
+    local policies = with { zero_dates = "null", overflow = "clamp" }
+    local model = { table = NAME, policies = policies, sync = {
       transform = function(row)
         if row.id == 2 then seen = { row.born, row.flag } end
         row.note = "changed"

@@ -57,6 +57,26 @@ A script is Lua 5.4, with `dualdb` in it (also as require "dualdb") and its argu
 An error that the script does not catch ends it with the exit code of the error's class (see
 `dualdb help exit-codes`), and with 1 when it is the script's own.]]
 
+TOPICS.policies = [[
+What becomes of a value of the primary that the secondary cannot hold. Without a policy its row is
+refused: it goes to quarantine, the others go on, and the command ends with 7.
+
+  zero_dates      0000-00-00, 2020-00-15: "refuse", "null", "infinity" or a date as "1970-01-01"
+  nul             NUL bytes in text, \u0000 in JSON: "refuse", "strip" or "replace" (by U+FFFD)
+  time_range      times below 0 or above 24 hours: "refuse", "clamp" or "null"
+  overflow        numbers beyond the type, text beyond its length, 2 in a boolean: "refuse",
+                  "clamp" or "null"; declared, it also allows a type that is smaller
+  invalid_utf8    "refuse" or "replace" (by U+FFFD)
+  float_digits    how many significant digits are kept and compared, 1 to 15 (6 in a real)
+
+In the project file, for all models, one model, or one of its columns (the closest counts):
+
+  policies = { nul = "strip" },
+  models = { Person = { policies = { zero_dates = "null",
+                                     columns = { born = { zero_dates = "1970-01-01" } } } } },
+
+A key has no policies. Each application is counted, and sync and verify report the counts.]]
+
 TOPICS.output = [[
 Results go to standard output, everything else to standard error.
 
@@ -67,7 +87,7 @@ Results go to standard output, everything else to standard error.
   -q, -v                less, more
   --no-color            plain text; so do NO_COLOR and TERM=dumb]]
 
-local NAMES = { "configuration", "exit-codes", "output", "scripts" }
+local NAMES = { "configuration", "exit-codes", "output", "policies", "scripts" }
 
 function command.add_to_parser(cmd)
   cmd:argument("topic", "a command, or " .. table.concat(NAMES, ", "))

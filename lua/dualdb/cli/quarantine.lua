@@ -23,13 +23,13 @@ end
 local actions = {}
 
 function actions.list(args, out)
-  local rows, entries, by_model, models = {}, {}, {}, json.array()
+  local rows, by_model, models = {}, {}, json.array()
   for i, entry in ipairs(args.db():quarantine():list(names_of(args))) do
     rows[i] = {
       entry.model, entry.key, quarantine.text(entry.column, entry.reason), entry.attempts,
       entry.last_seen,
     }
-    entries = by_model[entry.model]
+    local entries = by_model[entry.model]
     if not entries then
       entries = json.array()
       by_model[entry.model] = entries
@@ -43,7 +43,8 @@ function actions.list(args, out)
   end
   if #rows == 0 then out.print("no row is in quarantine") end
   if #rows > 0 then
-    out.table({ "model", "key", "reason", "attempts", "last seen" }, rows, { right = { [4] = true } })
+    out.table({ "model", "key", "reason", "attempts", "last seen" }, rows,
+      { right = { [4] = true } })
   end
   out.result { models = models }
   return 0
