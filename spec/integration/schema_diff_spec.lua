@@ -73,6 +73,7 @@ describe("schema diff", function()
       at datetime default current_timestamp, precise timestamp(3) null default current_timestamp(3),
       moment time(3) default '12:34:56.789', doc json,
       e enum('a', 'it''s', 'b\\c', 'x,y') default 'a', one enum('only') comment 'c',
+      y year, s set('a', 'b'), b bit(5),
       unique key (name), unique key (price, day), key (at, flag)]],
       "comment 'a table'")
     both("sd_child", [[id int primary key, parent int unsigned not null,
