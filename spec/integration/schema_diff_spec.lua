@@ -69,7 +69,7 @@ describe("schema diff", function()
       price decimal(10,2) not null default 1.50, f float default 0.5, d double default -1.5e-7,
       code char(5) default 'ab', note text,
       name varchar(20) collate utf8mb4_bin not null default 'it''s \\ x',
-      raw varbinary(10) default 'AB', day date default '2020-02-29',
+      raw binary(2) default 'AB', day date default '2020-02-29',
       at datetime default current_timestamp, precise timestamp(3) null default current_timestamp(3),
       moment time(3) default '12:34:56.789', doc json,
       e enum('a', 'it''s', 'b\\c', 'x,y') default 'a', one enum('only') comment 'c',
