@@ -12,6 +12,8 @@ local sync = {}
 
 --- Rows that are merged in one transaction, and parameters that one statement may have.
 local MERGE_ROWS = 500
+--- The same of rows that may have megabytes: all of a batch are in memory.
+local MERGE_WIDE_ROWS = 4
 local MOST_PARAMETERS = 60000
 
 ---@class dualdb.SyncResult
@@ -152,7 +154,7 @@ local function refresh(db, spec, result, bin, progress)
   local crossing = policies.crossing(spec)
   local policy = spec.model.sync or {}
   local deletes = policy.deletes ~= false
-  local keys = {}
+  local keys, most = {}, spec.wide and MERGE_WIDE_ROWS or MERGE_ROWS
   local function flush()
     if #keys == 0 then return end
     local batch = keys
@@ -170,7 +172,7 @@ local function refresh(db, spec, result, bin, progress)
         difference = function(kind, key)
           if kind == "extra" and not deletes then return end
           keys[#keys + 1] = key
-          if #keys >= MERGE_ROWS then flush() end
+          if #keys >= most then flush() end
         end,
         progress = progress and function(so_far)
           progress { model = spec.name, rows = so_far.rows_primary, of = spec.estimated_rows,

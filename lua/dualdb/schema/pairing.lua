@@ -200,6 +200,9 @@ local function placeholders(columns)
   return list
 end
 
+--- Types whose values may be of many megabytes: not many such rows are held at once.
+local WIDE = { mediumblob = true, longblob = true, mediumtext = true, longtext = true }
+
 ---@class dualdb.Spec      a model with both its tables
 ---@field name string
 ---@field columns table[]    key columns first: { name, secondary, kind, key, primary, other }
@@ -207,6 +210,7 @@ end
 ---@field kinds string       kind letters, in the same order
 ---@field key_count integer
 ---@field key_kinds string
+---@field wide boolean       a row may have megabytes
 ---@field ordered boolean    both servers return the key in the same order
 ---@field statements { primary: dualdb.Statements, secondary: dualdb.Statements }
 ---@field uncovered string[] columns that the secondary has beyond the primary's
@@ -233,6 +237,9 @@ function pairing.resolve(model, schema, sides)
     primary_table = tab, secondary_table = other,
   }
   local kinds, secondary_names, covered = {}, {}, {}
+  for _, column in ipairs(columns) do
+    spec.wide = spec.wide or WIDE[column.primary.type] or false
+  end
   spec.key_count = 0
   for i, column in ipairs(columns) do
     pairing.fit(model, column, other.column[column.secondary], secondary_name)
