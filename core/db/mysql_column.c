@@ -312,17 +312,10 @@ dd_status dd_mysql_column_add(dd_mysql_column *column, dd_buf *row, dd_err *err)
 }
 
 /* Text that is no date may be a day that the calendar does not have. */
-static dd_status add_raw_text(const dd_mysql_column *column, const char *text, dd_buf *row) {
-    unsigned day[3], clock[3] = {0};
-    double fraction = 0;
+static dd_status add_raw_text(const dd_mysql_column *column, const char *text, size_t length,
+                              dd_buf *row) {
     dd_err ignored;
-    if (column->from != DD_KIND_DATE && column->from != DD_KIND_TIMESTAMP) return DD_FAIL;
-    if (sscanf(text, "%4u-%2u-%2u %2u:%2u:%2u%lf", &day[0], &day[1], &day[2], &clock[0], &clock[1],
-               &clock[2], &fraction) < 3)
-        return DD_FAIL;
-    uint64_t seconds = ((uint64_t)clock[0] * 60 + clock[1]) * 60 + clock[2];
-    return dd_row_add_raw_date(row, column->from, day,
-                               seconds * 1000000 + (uint64_t)(fraction * 1e6 + 0.5), &ignored);
+    return dd_row_add_raw_text(row, column->from, text, length, &ignored);
 }
 
 dd_status dd_mysql_column_add_text(dd_mysql_column *column, const char *text, size_t length,
@@ -346,7 +339,7 @@ dd_status dd_mysql_column_add_text(dd_mysql_column *column, const char *text, si
     case DD_KIND_TIME:
     case DD_KIND_TIMESTAMP:
         if (dd_text_parse(column->from, text, length, row, err) != DD_OK &&
-            add_raw_text(column, text, row) != DD_OK)
+            add_raw_text(column, text, length, row) != DD_OK)
             return name_column(column, err);
         break;
     default:

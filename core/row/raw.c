@@ -69,6 +69,27 @@ dd_status dd_row_add_raw_date(dd_buf *row, dd_kind kind, const unsigned day[3], 
     return DD_OK;
 }
 
+dd_status dd_row_add_raw_text(dd_buf *row, dd_kind kind, const char *text, size_t length,
+                              dd_err *err) {
+    const uint8_t *at = (const uint8_t *)text;
+    const bool has_clock = length >= CLOCK_TEXT;
+    const bool fits = length == DAY_TEXT || length == CLOCK_TEXT ||
+                      (length > CLOCK_TEXT + 1 && length <= FRACTION_TEXT);
+    if (!fits || !looks_like("0000-00-00 00:00:00.000000", at, (uint32_t)length))
+        return dd_fail(err, DD_DATA, "text is not a %s", dd_kind_name(kind));
+    const unsigned day[3] = {number_at(at, 4), number_at(at + 5, 2), number_at(at + 8, 2)};
+    uint64_t clock = 0;
+    if (has_clock)
+        clock = (number_at(at + 11, 2) * 60 + number_at(at + 14, 2)) * 60 + number_at(at + 17, 2);
+    clock *= 1000000;
+    if (length > CLOCK_TEXT) {
+        uint64_t fraction = number_at(at + CLOCK_TEXT + 1, (unsigned)length - CLOCK_TEXT - 1);
+        for (size_t digits = length; digits < FRACTION_TEXT; digits++) fraction *= 10;
+        clock += fraction;
+    }
+    return dd_row_add_raw_date(row, kind, day, clock, err);
+}
+
 void dd_row_add_raw_bool(dd_buf *row, bool negative, uint64_t bits) {
     dd_put_int(dd_row_add_room(row, DD_INT_LENGTH), negative, bits);
 }

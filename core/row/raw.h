@@ -26,6 +26,10 @@ bool dd_raw_valid(dd_kind kind, const uint8_t *bytes, uint32_t length);
 DD_MUST_CHECK dd_status dd_row_add_raw_date(dd_buf *row, dd_kind kind, const unsigned day[3],
                                             uint64_t clock_us, dd_err *err);
 
+/* The same from its text, whose fraction may have one to six digits, zeros too. */
+DD_MUST_CHECK dd_status dd_row_add_raw_text(dd_buf *row, dd_kind kind, const char *text,
+                                            size_t length, dd_err *err);
+
 /* The integer must not be 0 or 1. */
 void dd_row_add_raw_bool(dd_buf *row, bool negative, uint64_t bits);
 
