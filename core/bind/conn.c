@@ -265,6 +265,16 @@ static int core_quote(lua_State *L) {
     return 1;
 }
 
+/* client_library(driver) -> "libpq 15.20", 150020 */
+static int core_client_library(lua_State *L) {
+    char name[64];
+    unsigned number = dd_client_library(luaL_checkstring(L, 1), name, sizeof name);
+    if (!number) return dd_raise_usage(L, "driver: mysql or postgres expected");
+    lua_pushstring(L, name);
+    lua_pushinteger(L, number);
+    return 2;
+}
+
 static const luaL_Reg methods[] = {
     {"execute", conn_execute},
     {"put", conn_put},
@@ -297,6 +307,8 @@ void dd_open_conn(lua_State *L) {
 
     lua_pushcfunction(L, core_connect);
     lua_setfield(L, -2, "connect");
+    lua_pushcfunction(L, core_client_library);
+    lua_setfield(L, -2, "client_library");
     dd_new_scratch(L);
     lua_pushcclosure(L, core_quote, 1);
     lua_setfield(L, -2, "quote");

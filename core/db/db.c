@@ -233,6 +233,11 @@ void dd_load_abort(dd_load *load) {
 
 /* ---- names ---- */
 
+unsigned dd_client_library(const char *driver, char *text, size_t size) {
+    const dd_driver *found = find_driver(driver);
+    return found ? found->library(text, size) : 0;
+}
+
 dd_status dd_quote_identifier(const char *driver, const char *name, size_t length, dd_buf *out,
                               dd_err *err) {
     const dd_driver *found = find_driver(driver);

@@ -128,6 +128,10 @@ DD_MUST_CHECK dd_status dd_load_finish(dd_load *load, uint64_t *rows, dd_err *er
 /* Gives the load up, so that the server keeps nothing of it, and frees it. NULL is fine. */
 void dd_load_abort(dd_load *load);
 
+/* The client library behind a driver as people write it ("libpq 15.20"), into `text` of `size` bytes.
+ * Returns the library's own number of its version, or 0 when there is no such driver. */
+unsigned dd_client_library(const char *driver, char *text, size_t size);
+
 /* Appends the name quoted as the driver's servers do. Fails with class `usage` for a name with a
  * NUL byte or longer than the server takes (64 characters, 63 bytes). */
 DD_MUST_CHECK dd_status dd_quote_identifier(const char *driver, const char *name, size_t length,

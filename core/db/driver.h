@@ -44,6 +44,8 @@ struct dd_driver {
     unsigned name_limit;       /* longest identifier, see name_limit_bytes */
     bool name_limit_bytes;     /* the limit counts bytes, not characters */
 
+    /* The client library and its version, for people and as its own number. */
+    unsigned (*library)(char *text, size_t size);
     /* Makes a connected session, product, version and session filled in. */
     dd_status (*open)(const dd_setting *settings, unsigned count, double connect_timeout,
                       dd_conn **out, dd_err *err);

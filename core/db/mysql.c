@@ -2,6 +2,7 @@
 
 #include "db/mysql_driver.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <errmsg.h>
@@ -162,12 +163,23 @@ static void close_connection(dd_conn *base) {
     dd_mysql_free(conn);
 }
 
+static unsigned library(char *text, size_t size) {
+#ifdef MARIADB_PACKAGE_VERSION
+    /* mysql_get_client_info() is the version of the server that it is compatible with. */
+    snprintf(text, size, "MariaDB Connector/C %s", MARIADB_PACKAGE_VERSION);
+#else
+    snprintf(text, size, "libmysqlclient %s", mysql_get_client_info());
+#endif
+    return (unsigned)mysql_get_client_version();
+}
+
 const dd_driver dd_driver_mysql = {
     .name = "mysql",
     .numbered = false,
     .quote = '`',
     .name_limit = 64,
     .name_limit_bytes = false,
+    .library = library,
     .open = dd_mysql_open,
     .close = close_connection,
     .in_transaction = in_transaction,

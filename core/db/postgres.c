@@ -188,12 +188,20 @@ static dd_status pg_finish(dd_conn *conn, dd_result *result, dd_err *err) {
     return dd_pg_doubt(pg, dd_pg_complete(pg, NULL, result, err), err);
 }
 
+/* PQlibVersion: major * 10000 + minor, since version 10. */
+static unsigned library(char *text, size_t size) {
+    unsigned number = (unsigned)PQlibVersion();
+    snprintf(text, size, "libpq %u.%u", number / 10000, number % 10000);
+    return number;
+}
+
 const dd_driver dd_driver_postgres = {
     .name = "postgres",
     .numbered = true,
     .quote = '"',
     .name_limit = 63,
     .name_limit_bytes = true,
+    .library = library,
     .open = pg_open,
     .close = pg_close,
     .in_transaction = pg_in_transaction,

@@ -182,6 +182,39 @@ function servers.kill_query(driver, session)
   end
 end
 
+-- ---- faults, in a sandbox ----
+
+--- True when no thread of the process is on its way any more.
+local function is_stopped(pid)
+  local pipe = assert(io.popen(("cat /proc/%d/task/*/stat 2>/dev/null"):format(pid)))
+  local stopped = true
+  for line in pipe:lines() do stopped = stopped and line:match("^.*%) T ") ~= nil end
+  pipe:close()
+  return stopped
+end
+
+--- Freezes the server with all its sessions until the end of the spec: it accepts connections and
+--- bytes, as its system does that for it, and answers nothing.
+---@param label "primary"|"secondary"
+---@param session integer|nil   that must be frozen too
+function servers.freeze(label, session)
+  local sandbox = require "dualdb.sandbox"
+  local pid = sandbox.status()[label].pid
+  sandbox.stop(label, "STOP")
+  servers.finally(function() sandbox.stop(label, "CONT") end)
+  wait.wait_until("the server is frozen", function()
+    return is_stopped(pid) and (not session or is_stopped(session))
+  end)
+end
+
+--- Kills the server; it is started again after the spec.
+---@param label "primary"|"secondary"
+function servers.destroy(label)
+  local sandbox = require "dualdb.sandbox"
+  servers.finally(function() sandbox.start(label) end)
+  sandbox.stop(label, "KILL")
+end
+
 -- ---- the guard ----
 
 local PREPARED = { mysql = "xa recover", postgres = "select gid as data from pg_prepared_xacts" }
