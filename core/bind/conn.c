@@ -178,6 +178,13 @@ static int conn_reusable(lua_State *L) {
     return 1;
 }
 
+/* conn:hung_up(): the server closed it while it was idle */
+static int conn_hung_up(lua_State *L) {
+    dd_lua_conn *self = any_conn(L, 1);
+    lua_pushboolean(L, !self->conn || dd_conn_hung_up(self->conn));
+    return 1;
+}
+
 /* The server rolls back what a closed connection left open. */
 static int conn_close(lua_State *L) {
     dd_lua_conn *self = any_conn(L, 1);
@@ -287,6 +294,7 @@ static const luaL_Reg methods[] = {
     {"cancel", conn_cancel},
     {"info", conn_info},
     {"reusable", conn_reusable},
+    {"hung_up", conn_hung_up},
     {"close", conn_close},
     {NULL, NULL},
 };

@@ -63,6 +63,11 @@ dd_state dd_conn_state(const dd_conn *conn) { return conn->state; }
 
 bool dd_conn_in_transaction(const dd_conn *conn) { return conn->driver->in_transaction(conn); }
 
+bool dd_conn_hung_up(dd_conn *conn) {
+    return conn->state == DD_CONN_BROKEN ||
+           (conn->state == DD_CONN_IDLE && conn->driver->hung_up(conn));
+}
+
 const char *dd_conn_product(const dd_conn *conn) { return conn->product; }
 const char *dd_conn_version(const dd_conn *conn) { return conn->version; }
 const char *dd_conn_label(const dd_conn *conn) { return conn->label; }

@@ -61,6 +61,9 @@ void dd_conn_close(dd_conn *conn); /* NULL is fine; an open stream or load must 
 dd_state dd_conn_state(const dd_conn *conn);
 /* True between BEGIN and COMMIT or ROLLBACK, a failed transaction included. */
 bool dd_conn_in_transaction(const dd_conn *conn);
+/* True when an idle connection is of no more use: the server closed it, as a look at the socket shows
+ * without a round trip. */
+bool dd_conn_hung_up(dd_conn *conn);
 /* "mysql", "mariadb" or "postgresql", and the server's version as it says it. */
 const char *dd_conn_product(const dd_conn *conn);
 const char *dd_conn_version(const dd_conn *conn);

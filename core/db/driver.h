@@ -51,6 +51,7 @@ struct dd_driver {
                       dd_conn **out, dd_err *err);
     void (*close)(dd_conn *conn);
     bool (*in_transaction)(const dd_conn *conn);
+    bool (*hung_up)(dd_conn *conn);
     void (*cancel)(dd_conn *conn);
     dd_status (*send)(dd_conn *conn, const char *sql, const dd_value *params, unsigned count,
                       dd_err *err);

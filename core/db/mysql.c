@@ -148,6 +148,8 @@ static bool in_transaction(const dd_conn *base) {
     return conn->client->server_status & SERVER_STATUS_IN_TRANS;
 }
 
+static bool hung_up(dd_conn *base) { return dd_mysql_hung_up((const dd_mysql *)base); }
+
 /* An idle session is left alone: some servers keep the KILL for its next statement. */
 static void cancel(dd_conn *base) {
     dd_mysql *conn = (dd_mysql *)base;
@@ -183,6 +185,7 @@ const dd_driver dd_driver_mysql = {
     .open = dd_mysql_open,
     .close = close_connection,
     .in_transaction = in_transaction,
+    .hung_up = hung_up,
     .cancel = cancel,
     .send = send_statement,
     .finish = finish_statement,

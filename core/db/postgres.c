@@ -157,6 +157,18 @@ static bool pg_in_transaction(const dd_conn *conn) {
     }
 }
 
+static bool readable(PGconn *pq) {
+    struct pollfd socket = {.fd = PQsocket(pq), .events = POLLIN};
+    return poll(&socket, 1, 0) != 0;
+}
+
+/* Nothing but a farewell comes unasked; below TLS there may also be its own messages. */
+static bool pg_hung_up(dd_conn *conn) {
+    PGconn *pq = dd_pg_of(conn)->pq;
+    if (!readable(pq)) return false;
+    return !PQsslInUse(pq) || !PQconsumeInput(pq) || readable(pq);
+}
+
 static void pg_cancel(dd_conn *conn) { (void)dd_pg_cancel_send(dd_pg_of(conn)->cancel); }
 
 /* ---- statements ---- */
@@ -205,6 +217,7 @@ const dd_driver dd_driver_postgres = {
     .open = pg_open,
     .close = pg_close,
     .in_transaction = pg_in_transaction,
+    .hung_up = pg_hung_up,
     .cancel = pg_cancel,
     .send = dd_pg_send,
     .finish = pg_finish,

@@ -1,5 +1,6 @@
 local dualdb = require "dualdb"
 local pair = require "spec.support.pair"
+local wait = require "spec.support.wait"
 
 local COLUMNS = {
   mysql = [[id bigint not null auto_increment primary key, room int not null,
@@ -364,6 +365,27 @@ describe("a read", function()
     end)
     assert.equal("here", rows[1].content)
     assert.same({ side = "secondary", stale = true }, from)
+  end)
+
+  it("uses a new connection when the server closed the idle one, instead of falling back", function()
+    for _, side in ipairs { db.primary, db.secondary } do
+      side:query("select 1")
+      local killer = require("dualdb.side").new(side.name, side.driver, side.settings, side.limits)
+      for _, conn in ipairs(side.idle) do
+        local session = conn:info().session
+        if side.driver == "mysql" then
+          killer:execute(("kill %d"):format(session))
+        else
+          killer:query("select pg_terminate_backend(?::int)", session)
+        end
+        wait.wait_until("the server to hang up", function() return conn:hung_up() end)
+      end
+      killer:close()
+    end
+    local _, from = db:read(function(reader) return reader:query("select 1") end)
+    assert.equal("primary", from.side)
+    local _, how = db:write(function(tx) tx:insert("Message", { room = 1 }) end)
+    assert.equal(1, how.attempts)
   end)
 
   it("does not fall back for any other error", function()

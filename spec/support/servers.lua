@@ -96,6 +96,27 @@ function servers.finally(undo)
   undoing[#undoing + 1] = undo
 end
 
+-- ---- many rows ----
+
+local DIGITS = "(select 0 as d union all select 1 union all select 2 union all select 3 union all "
+  .. "select 4 union all select 5 union all select 6 union all select 7 union all select 8 "
+  .. "union all select 9)"
+
+--- A query of a million rows (n, filler), in any order, that the server makes as it goes.
+---@param driver "mysql"|"postgres"
+---@param width integer   bytes of filler in each row
+---@return string
+function servers.million(driver, width)
+  if driver == "postgres" then
+    return ("select n, repeat('x', %d) as filler from generate_series(0, 999999) as n")
+      :format(width)
+  end
+  local from = {}
+  for i = 1, 6 do from[i] = DIGITS .. " as t" .. i end
+  return ("select t1.d + 10 * t2.d + 100 * t3.d + 1000 * t4.d + 10000 * t5.d + 100000 * t6.d as n, "
+    .. "repeat('x', %d) as filler from %s"):format(width, table.concat(from, " cross join "))
+end
+
 -- ---- the second look ----
 
 local monitors = {}
