@@ -79,8 +79,8 @@ function Side:execute(sql, ...)
   return self:with(function(conn, ...) return conn:execute(sql, ...) end, ...)
 end
 
---- Streams rows: `for row in side:rows(sql, ...) do`. The connection is given back when the loop ends,
---- also by break and by an error.
+--- Streams rows: `for row in side:rows(sql, ...) do`. The connection is given back when the loop
+--- ends, also by break and by an error.
 ---@param sql string
 function Side:rows(sql, ...)
   local conn = self:acquire()

@@ -39,9 +39,10 @@ end
 local function copy_query(spec, indexes)
   local names = {}
   for i, index in ipairs(indexes) do names[i] = spec.statements.primary.columns[index] end
-  local text = ("select %s from %s"):format(table.concat(names, ", "), spec.statements.primary.table)
+  local builder = spec.statements.primary
+  local text = ("select %s from %s"):format(table.concat(names, ", "), builder.table)
   if spec.filter.primary then text = ("%s where (%s)"):format(text, spec.filter.primary) end
-  if spec.ordered then text = ("%s order by %s"):format(text, spec.statements.primary:key_list()) end
+  if spec.ordered then text = ("%s order by %s"):format(text, builder:key_list()) end
   return text
 end
 
@@ -165,8 +166,8 @@ local function finish(db, spec)
     for i, column in ipairs(spec.columns) do
       if column.other.sequence and column.kind == "i" then
         local name, tab = spec.statements.secondary.columns[i], spec.statements.secondary.table
-        conn:query(("select setval(?::regclass, greatest(max(%s), 1), max(%s) is not null) as v from %s")
-          :format(name, name, tab), column.other.sequence)
+        conn:query(("select setval(?::regclass, greatest(max(%s), 1), max(%s) is not null) as v "
+          .. "from %s"):format(name, name, tab), column.other.sequence)
       end
     end
     conn:execute("analyze " .. spec.statements.secondary.table)

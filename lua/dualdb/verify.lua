@@ -32,19 +32,19 @@ local PENDING_BYTES = 8 * 1024 * 1024
 local Report = {}
 Report.__index = Report
 
---- Iterates over the differences: { kind, key, columns, primary, secondary }, with rows as tables by
---- the primary's column names, nil where there is no row.
+--- Iterates over the differences: { kind, key, columns, primary, secondary }, with rows as tables
+--- by the primary's column names, nil where there is no row.
 function Report:differences()
   if not self.spool then return function() end end
   local spec, next_found = self.spec, self.spool:each()
   return function()
     local found = next_found()
     if not found then return nil end
+    local both = found.kind == "changed"
     return {
       kind = found.kind,
       key = row.unpack_key(spec, found.key),
-      columns = found.kind == "changed" and row.changed_columns(spec, found.primary, found.secondary)
-        or {},
+      columns = both and row.changed_columns(spec, found.primary, found.secondary) or {},
       primary = found.primary and row.unpack(spec, found.primary),
       secondary = found.secondary and row.unpack(spec, found.secondary),
     }

@@ -1,5 +1,5 @@
---- Brings the two tables of a model together: which column belongs to which, what kind of value both
---- hold, what the key is.
+--- Brings the two tables of a model together: which column belongs to which, what kind of value
+--- both hold, what the key is.
 
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
@@ -130,7 +130,7 @@ local function check_digits(model, column, other, kind)
   local here, there = column.primary, other
   if kind == "d" and (here.scale or 0) > (there.scale or math.huge)
     or (kind == "T" or kind == "S") and (here.fraction or 0) > there.fraction then
-    fail("schema", model, "column %s is %s on the primary and %s on the secondary, which would round",
+    fail("schema", model, "column %s is %s on the primary and %s on the secondary, which rounds",
       column.name, here.column_type, there.column_type)
   end
 end
@@ -141,13 +141,14 @@ local function pair_column(model, column, other, table_name)
       column.name, column.secondary, table_name)
   end
   if not other.kind then
-    fail("schema", model, "column %s of the secondary has type %s, which dualdb cannot represent yet",
+    fail("schema", model,
+      "column %s of the secondary has type %s, which dualdb cannot represent yet",
       other.name, other.column_type)
   end
   local kind = common_kind({ kind = column.kind }, other)
   if not kind then
-    fail("schema", model, "column %s is %s on the primary and %s on the secondary, which do not hold "
-      .. "the same values", column.name, column.primary.column_type, other.column_type)
+    fail("schema", model, "column %s is %s on the primary and %s on the secondary, which do not "
+      .. "hold the same values", column.name, column.primary.column_type, other.column_type)
   end
   check_digits(model, column, other, kind)
   column.kind = kind
