@@ -78,7 +78,11 @@ if ! "${as_root[@]}" debootstrap --variant=minbase --include="$include" \
 fi
 "${as_root[@]}" rm -rf "$cache/new-$tree"/var/cache/apt/archives/*.deb
 echo "$stamp_text" | "${as_root[@]}" tee "$cache/new-$tree/dualdb-stamp" >/dev/null
-if [ -e "$target" ]; then
+if [ -e "$target" ]; then # made for another list of packages
+    if [ -n "$(ls -A "$target/srv")" ]; then
+        echo "mysql9: $target is to be replaced but in use: take its sandboxes down first" >&2
+        exit 1
+    fi
     "${as_root[@]}" rm -rf --one-file-system "$target"
 fi
 "${as_root[@]}" mv "$cache/new-$tree" "$target"

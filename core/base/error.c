@@ -42,7 +42,7 @@ void dd_err_text(char *field, unsigned long size, const char *text) {
         if ((unsigned char)*c < ' ') *c = ' ';
 }
 
-dd_status dd_fail(dd_err *err, dd_class class_, const char *format, ...) {
+dd_status(dd_fail)(dd_err *err, dd_class class_, const char *format, ...) {
     char text[sizeof err->message * 2];
     va_list arguments;
     va_start(arguments, format);

@@ -178,6 +178,13 @@ static int conn_reusable(lua_State *L) {
     return 1;
 }
 
+/* conn:hung_up(): the server closed it while it was idle */
+static int conn_hung_up(lua_State *L) {
+    dd_lua_conn *self = any_conn(L, 1);
+    lua_pushboolean(L, !self->conn || dd_conn_hung_up(self->conn));
+    return 1;
+}
+
 /* The server rolls back what a closed connection left open. */
 static int conn_close(lua_State *L) {
     dd_lua_conn *self = any_conn(L, 1);
@@ -265,6 +272,16 @@ static int core_quote(lua_State *L) {
     return 1;
 }
 
+/* client_library(driver) -> "libpq 15.20", 150020 */
+static int core_client_library(lua_State *L) {
+    char name[64];
+    unsigned number = dd_client_library(luaL_checkstring(L, 1), name, sizeof name);
+    if (!number) return dd_raise_usage(L, "driver: mysql or postgres expected");
+    lua_pushstring(L, name);
+    lua_pushinteger(L, number);
+    return 2;
+}
+
 static const luaL_Reg methods[] = {
     {"execute", conn_execute},
     {"put", conn_put},
@@ -277,6 +294,7 @@ static const luaL_Reg methods[] = {
     {"cancel", conn_cancel},
     {"info", conn_info},
     {"reusable", conn_reusable},
+    {"hung_up", conn_hung_up},
     {"close", conn_close},
     {NULL, NULL},
 };
@@ -297,6 +315,8 @@ void dd_open_conn(lua_State *L) {
 
     lua_pushcfunction(L, core_connect);
     lua_setfield(L, -2, "connect");
+    lua_pushcfunction(L, core_client_library);
+    lua_setfield(L, -2, "client_library");
     dd_new_scratch(L);
     lua_pushcclosure(L, core_quote, 1);
     lua_setfield(L, -2, "quote");

@@ -79,9 +79,8 @@ static int core_kill(lua_State *L) {
 /* hostname() */
 static int core_hostname(lua_State *L) {
     char name[256];
-    if (gethostname(name, sizeof name - 1)) strcpy(name, "localhost");
     name[sizeof name - 1] = '\0';
-    lua_pushstring(L, name);
+    lua_pushstring(L, gethostname(name, sizeof name - 1) ? "localhost" : name);
     return 1;
 }
 

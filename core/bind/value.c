@@ -2,6 +2,7 @@
 
 #include <lauxlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "bind/error.h"
 #include "row/raw.h"
@@ -107,8 +108,7 @@ static dd_status add_number_as_decimal(double number, dd_buf *row, dd_err *err) 
     char text[40];
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, number);
-        double back;
-        if (sscanf(text, "%lf", &back) == 1 && back == number) break;
+        if (strtod(text, NULL) == number) break;
     }
     return dd_text_parse(DD_KIND_DECIMAL, text, strlen(text), row, err);
 }

@@ -95,7 +95,7 @@ static void example_of(int driver, const char *code, size_t length, dd_classific
         snprintf(out->sqlstate, sizeof out->sqlstate, "%.*s", (int)length - 1, code + 1);
     } else if (code[0] == '*') {
         if (driver == MYSQL) out->code = USHRT_MAX;
-        else strcpy(out->sqlstate, "ZZ999");
+        else memcpy(out->sqlstate, "ZZ999", sizeof "ZZ999");
     } else if (driver == MYSQL) {
         out->code = (int)strtol(code, NULL, 10);
     } else if (code[0] != '-') {

@@ -63,6 +63,11 @@ dd_state dd_conn_state(const dd_conn *conn) { return conn->state; }
 
 bool dd_conn_in_transaction(const dd_conn *conn) { return conn->driver->in_transaction(conn); }
 
+bool dd_conn_hung_up(dd_conn *conn) {
+    return conn->state == DD_CONN_BROKEN ||
+           (conn->state == DD_CONN_IDLE && conn->driver->hung_up(conn));
+}
+
 const char *dd_conn_product(const dd_conn *conn) { return conn->product; }
 const char *dd_conn_version(const dd_conn *conn) { return conn->version; }
 const char *dd_conn_label(const dd_conn *conn) { return conn->label; }
@@ -234,6 +239,11 @@ void dd_load_abort(dd_load *load) {
 }
 
 /* ---- names ---- */
+
+unsigned dd_client_library(const char *driver, char *text, size_t size) {
+    const dd_driver *found = find_driver(driver);
+    return found ? found->library(text, size) : 0;
+}
 
 dd_status dd_quote_identifier(const char *driver, const char *name, size_t length, dd_buf *out,
                               dd_err *err) {

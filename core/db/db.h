@@ -61,6 +61,9 @@ void dd_conn_close(dd_conn *conn); /* NULL is fine; an open stream or load must 
 dd_state dd_conn_state(const dd_conn *conn);
 /* True between BEGIN and COMMIT or ROLLBACK, a failed transaction included. */
 bool dd_conn_in_transaction(const dd_conn *conn);
+/* True when an idle connection is of no more use: the server closed it, as a look at the socket shows
+ * without a round trip. */
+bool dd_conn_hung_up(dd_conn *conn);
 /* "mysql", "mariadb" or "postgresql", and the server's version as it says it. */
 const char *dd_conn_product(const dd_conn *conn);
 const char *dd_conn_version(const dd_conn *conn);
@@ -129,6 +132,10 @@ bool dd_load_failed(const dd_load *load);
 DD_MUST_CHECK dd_status dd_load_finish(dd_load *load, uint64_t *rows, dd_err *err);
 /* Gives the load up, so that the server keeps nothing of it, and frees it. NULL is fine. */
 void dd_load_abort(dd_load *load);
+
+/* The client library behind a driver as people write it ("libpq 15.20"), into `text` of `size` bytes.
+ * Returns the library's own number of its version, or 0 when there is no such driver. */
+unsigned dd_client_library(const char *driver, char *text, size_t size);
 
 /* Appends the name quoted as the driver's servers do. Fails with class `usage` for a name with a
  * NUL byte or longer than the server takes (64 characters, 63 bytes). */

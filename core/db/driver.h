@@ -44,11 +44,14 @@ struct dd_driver {
     unsigned name_limit;       /* longest identifier, see name_limit_bytes */
     bool name_limit_bytes;     /* the limit counts bytes, not characters */
 
+    /* The client library and its version, for people and as its own number. */
+    unsigned (*library)(char *text, size_t size);
     /* Makes a connected session, product, version and session filled in. */
     dd_status (*open)(const dd_setting *settings, unsigned count, double connect_timeout,
                       dd_conn **out, dd_err *err);
     void (*close)(dd_conn *conn);
     bool (*in_transaction)(const dd_conn *conn);
+    bool (*hung_up)(dd_conn *conn);
     void (*cancel)(dd_conn *conn);
     dd_status (*send)(dd_conn *conn, const char *sql, const dd_value *params, unsigned count,
                       dd_err *err);

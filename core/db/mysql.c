@@ -2,6 +2,7 @@
 
 #include "db/mysql_driver.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <errmsg.h>
@@ -147,6 +148,8 @@ static bool in_transaction(const dd_conn *base) {
     return conn->client->server_status & SERVER_STATUS_IN_TRANS;
 }
 
+static bool hung_up(dd_conn *base) { return dd_mysql_hung_up((const dd_mysql *)base); }
+
 /* An idle session is left alone: some servers keep the KILL for its next statement. */
 static void cancel(dd_conn *base) {
     dd_mysql *conn = (dd_mysql *)base;
@@ -162,15 +165,27 @@ static void close_connection(dd_conn *base) {
     dd_mysql_free(conn);
 }
 
+static unsigned library(char *text, size_t size) {
+#ifdef MARIADB_PACKAGE_VERSION
+    /* mysql_get_client_info() is the version of the server that it is compatible with. */
+    snprintf(text, size, "MariaDB Connector/C %s", MARIADB_PACKAGE_VERSION);
+#else
+    snprintf(text, size, "libmysqlclient %s", mysql_get_client_info());
+#endif
+    return (unsigned)mysql_get_client_version();
+}
+
 const dd_driver dd_driver_mysql = {
     .name = "mysql",
     .numbered = false,
     .quote = '`',
     .name_limit = 64,
     .name_limit_bytes = false,
+    .library = library,
     .open = dd_mysql_open,
     .close = close_connection,
     .in_transaction = in_transaction,
+    .hung_up = hung_up,
     .cancel = cancel,
     .send = send_statement,
     .finish = finish_statement,

@@ -155,11 +155,9 @@ static void explain(dd_mysql *conn, dd_watch_reason reason, double limit, dd_err
 
 /* ---- calls ---- */
 
-/*
- * True when the server has hung up while the connection was idle. To know it before anything is
- * sent makes the most common loss a harmless one: nothing was applied, not even by COMMIT.
- */
-static bool hung_up(const dd_mysql *conn) {
+/* To know it before anything is sent makes the most common loss a harmless one: nothing was applied,
+ * not even by COMMIT. */
+bool dd_mysql_hung_up(const dd_mysql *conn) {
     char byte;
     ssize_t got = recv(conn->wake, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     if (got < 0) return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
@@ -183,7 +181,7 @@ dd_status dd_mysql_enter(dd_mysql *conn, const char *sql, dd_err *err) {
     conn->autocommit = !(conn->client->server_status & SERVER_STATUS_IN_TRANS);
     atomic_store(&conn->canceled, false);
     if (!ends && dd_interrupted()) return dd_fail(err, DD_CANCELED, "interrupted");
-    if (hung_up(conn)) return fail_hung_up(conn, err);
+    if (dd_mysql_hung_up(conn)) return fail_hung_up(conn, err);
     if (!dd_watch_begin(&conn->watch, conn->base.timeout, ends ? patience : 0))
         return dd_fail(err, DD_CAPACITY, "cannot start a thread to watch over statements");
     return DD_OK;

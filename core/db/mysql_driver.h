@@ -85,6 +85,9 @@ void dd_mysql_free(dd_mysql *conn);
 
 /* mysql_call.c: every call that waits for the server is between enter and leave. */
 
+/* True when the server has closed the connection while it was idle. */
+bool dd_mysql_hung_up(const dd_mysql *conn);
+
 /* Refuses when the process is interrupted, unless the statement ends or cleans up a transaction. */
 DD_MUST_CHECK dd_status dd_mysql_enter(dd_mysql *conn, const char *sql, dd_err *err);
 /*

@@ -157,6 +157,18 @@ static bool pg_in_transaction(const dd_conn *conn) {
     }
 }
 
+static bool readable(PGconn *pq) {
+    struct pollfd socket = {.fd = PQsocket(pq), .events = POLLIN};
+    return poll(&socket, 1, 0) != 0;
+}
+
+/* Nothing but a farewell comes unasked; below TLS there may also be its own messages. */
+static bool pg_hung_up(dd_conn *conn) {
+    PGconn *pq = dd_pg_of(conn)->pq;
+    if (!readable(pq)) return false;
+    return !PQsslInUse(pq) || !PQconsumeInput(pq) || readable(pq);
+}
+
 static void pg_cancel(dd_conn *conn) { (void)dd_pg_cancel_send(dd_pg_of(conn)->cancel); }
 
 /* ---- statements ---- */
@@ -188,15 +200,24 @@ static dd_status pg_finish(dd_conn *conn, dd_result *result, dd_err *err) {
     return dd_pg_doubt(pg, dd_pg_complete(pg, NULL, result, err), err);
 }
 
+/* PQlibVersion: major * 10000 + minor, since version 10. */
+static unsigned library(char *text, size_t size) {
+    unsigned number = (unsigned)PQlibVersion();
+    snprintf(text, size, "libpq %u.%u", number / 10000, number % 10000);
+    return number;
+}
+
 const dd_driver dd_driver_postgres = {
     .name = "postgres",
     .numbered = true,
     .quote = '"',
     .name_limit = 63,
     .name_limit_bytes = true,
+    .library = library,
     .open = pg_open,
     .close = pg_close,
     .in_transaction = pg_in_transaction,
+    .hung_up = pg_hung_up,
     .cancel = pg_cancel,
     .send = dd_pg_send,
     .finish = pg_finish,

@@ -105,7 +105,7 @@ static dd_status stopped_error(dd_pg *pg, bool answered, dd_err *err) {
         (void)dd_fail(err, DD_UNAVAILABLE,
                       "server gave no answer within %g s, nor to the request to cancel",
                       pg->base.timeout);
-    if (answered) strcpy(err->sqlstate, "57014");
+    if (answered) memcpy(err->sqlstate, "57014", sizeof "57014");
     if (pg->phase == DD_PHASE_COMMIT) {
         err->class_ = DD_AMBIGUOUS;
         err->outcome = DD_OUTCOME_UNKNOWN;
@@ -115,13 +115,13 @@ static dd_status stopped_error(dd_pg *pg, bool answered, dd_err *err) {
 
 dd_status dd_pg_error(dd_pg *pg, const PGresult *result, dd_err *err) {
     const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-    const char *primary = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    const char *main_text = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
     if (PQstatus(pg->pq) != CONNECTION_OK) dd_conn_enter(&pg->base, DD_CONN_BROKEN);
     if (pg->stopped && state && strcmp(state, "57014") == 0) return stopped_error(pg, true, err);
     *err = (dd_err){0};
     if (state) dd_err_text(err->sqlstate, sizeof err->sqlstate, state);
-    if (primary) {
-        dd_err_text(err->message, sizeof err->message, primary);
+    if (main_text) {
+        dd_err_text(err->message, sizeof err->message, main_text);
         copy_fields(result, err);
     } else if (pg->last_words[0]) {
         dd_err_text(err->message, sizeof err->message, pg->last_words);

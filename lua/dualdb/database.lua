@@ -66,9 +66,10 @@ end
 
 -- ---- models ----
 
---- Declares a model, or replaces its declaration. Checked against the databases when it is first used.
+--- Declares a model, or replaces its declaration. Checked against the databases when it is first
+--- used.
 ---@param name string
----@param definition { table: string|table|nil, key: string|string[]|nil, columns: table|string|nil }
+---@param definition table   table, key, columns, watermark, sync, strategy, integers
 ---@return dualdb.Model
 function METHODS:model(name, definition)
   if type(name) ~= "string" or name == "" then errors.usage("a model's name is a string") end
@@ -112,8 +113,8 @@ function METHODS:model_of(name)
   return self.models[name]
 end
 
---- The names of all models, in order: those declared, or every table of the primary that has a primary
---- key. Second result: tables that are no models because they have none.
+--- The names of all models, in order: those declared, or every table of the primary that has a
+--- primary key. Second result: tables that are no models because they have none.
 ---@return string[], string[]
 function METHODS:model_names()
   local names, without_key = {}, {}
@@ -177,8 +178,8 @@ local function read_on(self, side, fn)
 end
 
 --- Runs fn(db) on the primary, or, when that is unavailable, on the secondary. Returns what fn
---- returned first, then where it came from: { side, stale }; stale is true on the secondary, which can
---- be behind.
+--- returned first, then where it came from: { side, stale }; stale is true on the secondary, which
+--- can be behind.
 ---@param fn fun(db: any): any
 ---@return any, { side: string, stale: boolean }
 function METHODS:read(fn)
@@ -191,7 +192,8 @@ function METHODS:read(fn)
   return read_on(self, self.secondary, fn), { side = "secondary", stale = true }
 end
 
---- Wraps a function into a dual write: writer(fn)(...) is write(function(tx) return fn(tx, ...) end).
+--- Wraps a function into a dual write: writer(fn)(...) is write(function(tx) return fn(tx, ...)
+--- end).
 function METHODS:writer(fn)
   if type(fn) ~= "function" then errors.usage("writer: function expected") end
   return function(...)
@@ -200,7 +202,8 @@ function METHODS:writer(fn)
   end
 end
 
---- Wraps a function into a fallback read: reader(fn)(...) is read(function(db) return fn(db, ...) end).
+--- Wraps a function into a fallback read: reader(fn)(...) is read(function(db) return fn(db, ...)
+--- end).
 function METHODS:reader(fn)
   if type(fn) ~= "function" then errors.usage("reader: function expected") end
   return function(...)

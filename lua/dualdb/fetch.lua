@@ -16,7 +16,8 @@ fetch.BATCH = 500
 ---@param lock "share"|"update"|nil
 ---@return string|nil
 function fetch.one(conn, spec, side, key, lock)
-  local rows = conn:fetch(spec.statements[side]:select_by_key(lock), spec.key_kinds, key, spec.kinds)
+  local text = spec.statements[side]:select_by_key(lock)
+  local rows = conn:fetch(text, spec.key_kinds, key, spec.kinds)
   -- A collation may find rows whose key is only similar.
   for _, found in ipairs(rows) do
     if core.prefix(found, spec.key_count) == key then return found end
@@ -52,7 +53,8 @@ local function repack(spec, packed, given, changed)
   return table.concat(result)
 end
 
---- The primary's transform of a model as the engine wants it: canonical row -> canonical row or nil.
+--- The primary's transform of a model as the engine wants it: canonical row -> canonical row or
+--- nil.
 function fetch.transform(spec)
   local sync = spec.model.sync
   local transform = sync and sync.transform

@@ -28,6 +28,7 @@ function dualdb.open(settings)
   overrides.project, overrides.env_file = nil, nil
   return require("dualdb.database").new(config.load {
     project = project, env_file = env_file, overrides = overrides,
+    libpq_version = select(2, core.client_library "postgres"),
   })
 end
 

@@ -47,8 +47,8 @@ local BY_KIND = {
   D = { "zero_dates" }, S = { "zero_dates" }, T = { "time_range" },
 }
 
---- The policies of a column: its own before the model's before the project's. Those of the model and
---- the project do not apply to a key, since a key that changes is another row.
+--- The policies of a column: its own before the model's before the project's. Those of the model
+--- and the project do not apply to a key, since a key that changes is another row.
 ---@param model dualdb.Model
 ---@param name string
 ---@return table

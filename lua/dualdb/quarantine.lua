@@ -119,8 +119,8 @@ local function present(value)
   return value
 end
 
---- The rows in quarantine: { model, key, column, reason, row, attempts, first_seen, last_seen }; key
---- and row are JSON with exact values.
+--- The rows in quarantine: { model, key, column, reason, row, attempts, first_seen, last_seen };
+--- key and row are JSON with exact values.
 ---@param names string[]|nil   models; default all
 ---@return table[]
 function Quarantine:list(names)

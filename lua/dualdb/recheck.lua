@@ -1,5 +1,5 @@
---- A difference counts only when it lasts: both rows are read again, and again with growing waits as
---- long as they keep changing, so that live traffic gives no false alarm.
+--- A difference counts only when it lasts: both rows are read again, and again with growing waits
+--- as long as they keep changing, so that live traffic gives no false alarm.
 
 local core = require "dualdb.core"
 local fetch = require "dualdb.fetch"
@@ -16,8 +16,8 @@ local function kind_of(primary, secondary)
   return secondary and "changed" or "missing"
 end
 
---- Reads the rows of `waiting` again; returns those that still differ, with the rows as they are now
---- and `since` the time at which this very difference was first seen.
+--- Reads the rows of `waiting` again; returns those that still differ, with the rows as they are
+--- now and `since` the time at which this very difference was first seen.
 local function look(conns, spec, waiting)
   local keys = {}
   for i, item in ipairs(waiting) do keys[i] = item.key end
@@ -43,7 +43,8 @@ local function look(conns, spec, waiting)
   return left
 end
 
---- Confirms differences. `found` is a list of { key, primary, secondary, since, seen }, where `seen`
+--- Confirms differences. `found` is a list of { key, primary, secondary, since, seen }, where
+--- `seen`
 --- says that the rows are known. Calls real(found) for each that lasts; returns how many never held
 --- still.
 ---@param conns { primary: any, secondary: any }

@@ -259,8 +259,8 @@ local function check_limit(jobs, options)
   return total
 end
 
---- Verifies the models and repairs what differs. Parents come before the rows that refer to them, and
---- deletes last, in the other order.
+--- Verifies the models and repairs what differs. Parents come before the rows that refer to them,
+--- and deletes last, in the other order.
 ---@param db dualdb.Database
 ---@param names string[]
 ---@param options { strategy: string|function|nil, dry_run: boolean|nil, allow_delete: boolean|nil,

@@ -1,5 +1,5 @@
---- Rows of a model: Lua tables by the primary's column names on one side, canonical rows (strings, as
---- the engine reads, compares and writes them) on the other.
+--- Rows of a model: Lua tables by the primary's column names on one side, canonical rows (strings,
+--- as the engine reads, compares and writes them) on the other.
 
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"

@@ -174,7 +174,6 @@ local function create(dir, opts)
   servers.say(opts, "making data directories (%s and PostgreSQL) in %s", box.flavor, box.base)
   local ok, err = pcall(function()
     initialize(box)
-    for _, server in servers.each() do server.write_client(box) end
     for _, server in servers.each() do servers.ensure_running(box, server, opts, save) end
     for _, server in servers.each() do server.created(box) end
     box.complete, box.mysql_ready = "yes", "yes"

@@ -29,12 +29,22 @@ function Side:connect()
   }
 end
 
+--- An idle connection that still is one. Servers close what was idle for long (and Neon suspends):
+--- that is no reason to call the side unavailable.
+local function take_idle(self)
+  while #self.idle > 0 do
+    local conn = table.remove(self.idle)
+    if not conn:hung_up() then return conn end
+    conn:close()
+  end
+end
+
 --- A connection for the caller's own use, until release.
 function Side:acquire()
   if self.closed then
     require("dualdb.errors").raise("usage", "the database is closed")
   end
-  local conn = table.remove(self.idle) or self:connect()
+  local conn = take_idle(self) or self:connect()
   conn:set_timeout(self.limits.statement)
   return conn
 end
@@ -48,8 +58,7 @@ function Side:release(conn)
   end
 end
 
---- Runs fn(conn, ...) and gives the connection back whatever happens. A connection that was idle for
---- long may have been closed by the server: the caller's statement then fails with `unavailable`.
+--- Runs fn(conn, ...) and gives the connection back whatever happens.
 function Side:with(fn, ...)
   local conn = self:acquire()
   local guard <close> = setmetatable({}, { __close = function() self:release(conn) end })
@@ -70,8 +79,8 @@ function Side:execute(sql, ...)
   return self:with(function(conn, ...) return conn:execute(sql, ...) end, ...)
 end
 
---- Streams rows: `for row in side:rows(sql, ...) do`. The connection is given back when the loop ends,
---- also by break and by an error.
+--- Streams rows: `for row in side:rows(sql, ...) do`. The connection is given back when the loop
+--- ends, also by break and by an error.
 ---@param sql string
 function Side:rows(sql, ...)
   local conn = self:acquire()

@@ -1,5 +1,5 @@
---- The statements that dualdb makes itself, in each server's dialect. Values are always bound; names
---- are always quoted.
+--- The statements that dualdb makes itself, in each server's dialect. Values are always bound;
+--- names are always quoted.
 
 local core = require "dualdb.core"
 

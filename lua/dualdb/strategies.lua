@@ -23,7 +23,8 @@ function strategies.find(db, wanted)
   for name in pairs(strategies.built_in) do known[#known + 1] = name end
   for name in pairs(db.config.strategies) do known[#known + 1] = name end
   table.sort(known)
-  return errors.usage("unknown strategy %s (known: %s)", tostring(wanted), table.concat(known, ", "))
+  return errors.usage("unknown strategy %s (known: %s)", tostring(wanted),
+    table.concat(known, ", "))
 end
 
 return strategies

@@ -45,9 +45,10 @@ end
 local function copy_query(spec, indexes)
   local names = {}
   for i, index in ipairs(indexes) do names[i] = spec.statements.primary.columns[index] end
-  local text = ("select %s from %s"):format(table.concat(names, ", "), spec.statements.primary.table)
+  local builder = spec.statements.primary
+  local text = ("select %s from %s"):format(table.concat(names, ", "), builder.table)
   if spec.filter.primary then text = ("%s where (%s)"):format(text, spec.filter.primary) end
-  if spec.ordered then text = ("%s order by %s"):format(text, spec.statements.primary:key_list()) end
+  if spec.ordered then text = ("%s order by %s"):format(text, builder:key_list()) end
   return text
 end
 

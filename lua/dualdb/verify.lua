@@ -36,7 +36,8 @@ local PENDING_BYTES = 8 * 1024 * 1024
 local Report = {}
 Report.__index = Report
 
---- Iterates over the differences: { kind, key, columns, primary, secondary }, with rows as tables by
+--- Iterates over the differences: { kind, key, columns, primary, secondary }, with rows as tables
+--- by
 --- the primary's column names, nil where there is no row; and { column, reason } when the secondary
 --- cannot hold the primary's row.
 function Report:differences()
@@ -45,11 +46,11 @@ function Report:differences()
   return function()
     local found = next_found()
     if not found then return nil end
+    local both = found.kind == "changed"
     return {
       kind = found.kind, column = found.column, reason = found.reason,
       key = row.unpack_key(spec, found.key),
-      columns = found.kind == "changed" and row.changed_columns(spec, found.primary, found.secondary)
-        or {},
+      columns = both and row.changed_columns(spec, found.primary, found.secondary) or {},
       primary = found.primary and row.unpack(spec, found.primary),
       secondary = found.secondary and row.unpack(spec, found.secondary),
     }

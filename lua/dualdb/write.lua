@@ -67,8 +67,8 @@ end
 local function stored_row(self, spec, key)
   local stored = fetch.one(self.primary, spec, "primary", key)
   if not stored then
-    errors.raise("conflict", "model %s: the row just written with key %s cannot be found", spec.name,
-      row.key_text(spec, key))
+    errors.raise("conflict", "model %s: the row just written with key %s cannot be found",
+      spec.name, row.key_text(spec, key))
   end
   return stored
 end
@@ -176,8 +176,8 @@ end
 
 -- ---- raw SQL and reads ----
 
---- Runs SQL on both sides: the same text, or { mysql = ..., postgres = ..., touches = {...} }. Returns
---- the primary's result.
+--- Runs SQL on both sides: the same text, or { mysql = ..., postgres = ..., touches = {...} }.
+--- Returns the primary's result.
 ---@param statement string|table
 function Transaction:execute(statement, ...)
   self:check()

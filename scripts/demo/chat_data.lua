@@ -1,5 +1,5 @@
--- The chat application of the demo: makes its tables on the primary and fills them, 100,000 messages.
--- Run by `make demo`; by hand: dualdb run scripts/demo/chat_data.lua
+-- The chat application of the demo: makes its tables on the primary and fills them, 100,000
+-- messages. Run by `make demo`; by hand: dualdb run scripts/demo/chat_data.lua
 
 local MESSAGES = 100000
 
@@ -52,8 +52,8 @@ local DIGIT = "(select 0 as d union all select 1 union all select 2 union all se
   .. "union all select 9)"
 
 -- 0 to 9,999, counted by the server.
-local NUMBERS = ("(select a.d + 10 * b.d + 100 * c.d + 1000 * e.d as n from %s a, %s b, %s c, %s e)")
-  :format(DIGIT, DIGIT, DIGIT, DIGIT)
+local NUMBERS = ("(select a.d + 10 * b.d + 100 * c.d + 1000 * e.d as n from %s a, %s b, %s c, "
+  .. "%s e)"):format(DIGIT, DIGIT, DIGIT, DIGIT)
 
 local ROOMS = {
   { "general", "everything else", true }, { "café", "crème, thé et pâtisserie ☕", true },
@@ -81,7 +81,8 @@ select concat('user', n),
        elt(1 + n %% 5, 'Zoë Müller', 'José Ñúñez', '田中 さくら', 'Ольга', 'Ann 🎈'),
        if(n %% 4 = 0, null, concat('bio of ', n, ' – ', repeat('…', n %% 7))),
        (n * 137 %% 200001 - 100000) / 100,
-       concat('{"theme": "', if(n %% 2, 'dark', 'light'), '", "size": ', n, '.50, "tags": ["a", "é"]}'),
+       concat('{"theme": "', if(n %% 2, 'dark', 'light'), '", "size": ', n,
+              '.50, "tags": ["a", "é"]}'),
        if(n %% 3 = 0, null, unhex(sha1(n))),
        1 + n %% 3,
        if(n %% 6 = 0, null, date('1950-01-01') + interval n * 13 day),

@@ -1,5 +1,5 @@
--- A runbook: what the chat application does, written through dualdb. Each write is on both sides, or
--- on neither.
+-- A runbook: what the chat application does, written through dualdb. Each write is on both sides,
+-- or on neither.
 
 local chat <close> = dualdb.open()
 

@@ -1,5 +1,5 @@
--- Copies and compares the benchmark's table, and runs pgloader beside it where that is installed. Run by
--- `make bench` on private servers. ROWS=100000 makes it short.
+-- Copies and compares the benchmark's table, and runs pgloader beside it where that is installed.
+-- Run by `make bench` on private servers. ROWS=100000 makes it short.
 
 local core = require "dualdb.core"
 local message_table = require "spec.bench.message_table"

@@ -14,7 +14,8 @@ describe("the command line", function()
   it("says in one line which dualdb it is", function()
     local run = dir:run { "--version" }
     assert.equal(0, run.code)
-    assert.matches("^dualdb %d+%.%d+%.%d+ %(canonical form 1, Lua 5%.4%)\n$", run.out)
+    assert.matches("^dualdb %d+%.%d+%.%d+ %(canonical form 1, Lua 5%.4, [^,]+, libpq [%d.]+%)\n$",
+      run.out)
     assert.equal("", run.err)
   end)
 

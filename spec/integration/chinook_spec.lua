@@ -1,6 +1,6 @@
 -- The music shop "Chinook", as published for MySQL and for PostgreSQL. Each file is loaded by its
--- server's own client. Which rows differ is found here from what the two clients print, with no code
--- of dualdb; dualdb has to report exactly that, and after a repair the clients have to agree.
+-- server's own client. Which rows differ is found here from what the two clients print, with no
+-- code of dualdb; dualdb has to report exactly that, and after a repair the clients have to agree.
 
 local cli = require "spec.support.cli"
 
@@ -154,7 +154,8 @@ describe("the published Chinook databases", function()
     assert.is_true(rows > 15000)
     assert.is_true(count(expected) > 0)
 
-    local document, result = directory:json({ "verify", "--all", "--report", "report.jsonl" }, ALONE)
+    local words = { "verify", "--all", "--report", "report.jsonl" }
+    local document, result = directory:json(words, ALONE)
     assert.equal(1, result.code, result.err)
     assert.equal("different", document.verdict)
     assert.equal(#TABLES, #document.models)

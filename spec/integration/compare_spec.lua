@@ -1,5 +1,6 @@
 -- The engine's comparison and copy: both ways find the same, which is what is so.
 
+local child = require "spec.support.child"
 local core = require "dualdb.core"
 local servers = require "spec.support.servers"
 
@@ -361,5 +362,98 @@ describe("a copy between two servers", function()
       assert.equal("schema", err.class)
       assert.is_true(primary:reusable() and secondary:reusable())
     end
+  end)
+
+  it("whose source or target is killed in the middle raises, naming the side, and keeps nothing",
+    function()
+      for _, case in ipairs { { 1, 1 }, { 1, 2 }, { 2, 1 }, { 2, 2 } } do
+        local ends = { servers.open(servers.SIDES[case[1]].driver),
+          servers.open(servers.SIDES[3 - case[1]].driver) }
+        local victim = ends[case[2]]:info()
+        local name = servers.table(ends[2], "n int, filler varchar(500)")
+        local rows = 0
+        local err = failure(core.copy, { source = ends[1], target = ends[2], kinds = "it",
+          query = servers.million(ends[1]:info().driver, 500), table = name,
+          columns = "n, filler", transform = function(row)
+            rows = rows + 1
+            if rows == 5000 then servers.kill(victim.driver, victim.session) end
+            return row
+          end })
+        assert.equal("unavailable", err.class, tostring(err))
+        assert.equal(victim.label, err.side)
+        assert.is_true(rows < 1000000)
+        assert.equal("broken", ends[case[2]]:info().state)
+        local other = ends[3 - case[2]]
+        assert.equal(1, other:query("select 1 as one")[1].one)
+        local look = servers.look(ends[2]:info().driver, "select count(*) as c from " .. name)
+        assert.equal(0, look[1].c)
+      end
+    end)
+end)
+
+describe("a long comparison", function()
+  before_each(start)
+  after_each(servers.after_each)
+
+  local function of_millions(more)
+    local spec = { kinds = "it", ordered = false, primary_query = servers.million("mysql", 300),
+      secondary_query = servers.million("postgres", 300), expected_rows = 1000000 }
+    for name, value in pairs(more) do spec[name] = value end
+    return compare(spec)
+  end
+
+  it("raises when either session is killed in the middle, naming its side", function()
+    for _, label in ipairs { "primary", "secondary" } do
+      primary, secondary = servers.open "mysql", servers.open "postgres"
+      local victim = (label == "primary" and primary or secondary):info()
+      local rows = 0
+      local err = failure(of_millions, { transform = function(row)
+        rows = rows + 1
+        if rows == 5000 then servers.kill(victim.driver, victim.session) end
+        return row
+      end })
+      assert.equal("unavailable", err.class, tostring(err))
+      assert.equal(label, err.side)
+    end
+  end)
+
+  it("is stopped by an interrupt in the middle, and leaves no query on either server", function()
+    local rows = 0
+    local err = failure(of_millions, { transform = function(row)
+      rows = rows + 1
+      if rows == 5000 then core.interrupt() end
+      return row
+    end })
+    assert.equal("canceled", err.class)
+    core.interrupt_clear()
+    servers.wait_until_gone("mysql", "repeat('x', 300)")
+    servers.wait_until_gone("postgres", "repeat('x', 300)")
+    assert.equal(1, primary:query("select 1 as one")[1].one)
+    assert.equal(1, secondary:query("select 1 as one")[1].one)
+  end)
+
+  it("of a million rows needs less than 64 MiB, however many differ", function()
+    local process = child.lua [[
+      local core = require "dualdb.core"
+      local servers = require "spec.support.servers"
+      local primary <close> = servers.connect "mysql"
+      local secondary <close> = servers.connect "postgres"
+      local seen = 0
+      local result = core.compare { primary = primary, secondary = secondary, kinds = "it",
+        key_columns = 1, ordered = false, expected_rows = 1000000,
+        primary_query = servers.million("mysql", 300),
+        secondary_query = servers.million("postgres", 301),
+        difference = function() seen = seen + 1 end }
+      for line in io.lines "/proc/self/status" do
+        local peak = line:match "^VmHWM:%s*(%d+) kB"
+        if peak then print(result.rows_primary, result.differences, seen, peak) end
+      end
+    ]]
+    local text, status = process:finish()
+    assert.equal(0, status, text)
+    local rows, differences, seen, peak = text:match "^(%d+)%s+(%d+)%s+(%d+)%s+(%d+)\n$"
+    assert.same({ "1000000", "1000000", "1000000" }, { rows, differences, seen }, text)
+    local limit = child.sanitized() and 640 or 64
+    assert(tonumber(peak) < limit * 1024, ("the peak was %s kB"):format(peak))
   end)
 end)

@@ -227,7 +227,7 @@ describe("a value that MySQL alone can have", function()
     end)
   end
 
-  it("2 in a tinyint(1) is refused by a plain query, and kept where a boolean is asked for", function()
+  it("2 in a tinyint(1) is refused by a query, and kept where a boolean is asked for", function()
     local conn = servers.open("mysql")
     local name = servers.table(conn, "flag tinyint(1)")
     conn:execute(("insert into %s values (2)"):format(name))

@@ -220,10 +220,8 @@ for _, side in ipairs(servers.SIDES) do
     it("about a server that is killed is unavailable, for running statements and new connections",
       function()
         if not servers.sandboxed() then return pending("needs a sandbox") end
-        local sandbox = require "dualdb.sandbox"
         local conn = servers.open(driver)
-        servers.finally(function() sandbox.start(side.label) end)
-        sandbox.stop(side.label, "KILL")
+        servers.destroy(side.label)
         local err = failure(conn.query, conn, "select 1 as one")
         check(err, side, { class = "unavailable", retryable = true, outcome = "not_applied" })
         assert.equal("broken", conn:info().state)
@@ -234,9 +232,7 @@ for _, side in ipairs(servers.SIDES) do
     it("about a server that is killed under a write leaves open whether that was applied",
       function()
         if not servers.sandboxed() then return pending("needs a sandbox") end
-        local sandbox = require "dualdb.sandbox"
         local _, name = made "id int primary key"
-        servers.finally(function() sandbox.start(side.label) end)
         local insert = ("insert into %s select %%s"):format(name)
         insert = insert:format(driver == "mysql" and "1 + sleep(60)"
           or "1 from (select pg_sleep(60)) as s")
@@ -249,27 +245,15 @@ for _, side in ipairs(servers.SIDES) do
         ]]):format(driver, insert))
         assert.equal("connected", process:line())
         wait.wait_until("the insert runs", function() return servers.runs(driver, insert) end)
-        sandbox.stop(side.label, "KILL")
+        servers.destroy(side.label)
         assert.equal(("false\tunavailable\tunknown\t%s\n"):format(side.label), (process:finish()))
       end)
 
     it("about a server that freezes is unavailable soon after the statement's limit", function()
       if not servers.sandboxed() then return pending("needs a sandbox") end
-      local sandbox = require "dualdb.sandbox"
       local conn = servers.open(driver)
-      local session = conn:info().session
       conn:set_timeout(0.5)
-      if driver == "mysql" then
-        sandbox.stop(side.label, "STOP")
-        servers.finally(function() sandbox.start(side.label) end)
-        servers.finally(function() sandbox.stop(side.label, "CONT") end)
-      else
-        core.kill(session, 19) -- the session's own process, and the postmaster that would cancel it
-        servers.finally(function() core.kill(session, 18) end)
-        sandbox.stop(side.label, "STOP")
-        servers.finally(function() sandbox.start(side.label) end)
-        servers.finally(function() sandbox.stop(side.label, "CONT") end)
-      end
+      servers.freeze(side.label, driver == "postgres" and conn:info().session or nil)
       local started = core.clock()
       local err = failure(conn.query, conn, "select 2 as two")
       check(err, side, { class = "unavailable", retryable = true })

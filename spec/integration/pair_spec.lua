@@ -176,7 +176,7 @@ describe("sync, verify and repair", function()
     assert.equal("newer", db.Item:get_from(db.primary, 501).name)
   end)
 
-  it("asks a strategy in Lua for each row, and takes a side, a row of its own, or nothing", function()
+  it("asks a strategy in Lua for each row, and takes a side, its own row, or nothing", function()
     db.Item:sync()
     plant()
     local asked = {}
@@ -349,7 +349,7 @@ describe("a model", function()
     end)
   end
 
-  it("whose key text differs only in case on the two sides is missing here and extra there", function()
+  it("whose key differs only in case on the two sides is missing here and extra there", function()
     local name = "spec_pair_case"
     db = pair.open { K = { table = name } }
     pair.make(db, name, { mysql = "k varchar(20) primary key, v int",
@@ -382,7 +382,8 @@ describe("a model", function()
     db = pair.open { A = { table = "spec_no_such_table" } }
     assert.equal("config", pair.failure(db.A.sync, db.A).class)
     local name = "spec_pair_nokey"
-    pair.make(db, name, { mysql = "id int primary key, v int", postgres = "id int primary key, v int" })
+    pair.make(db, name, { mysql = "id int primary key, v int",
+                          postgres = "id int primary key, v int" })
     db:model("B", { table = name, key = "nope" })
     assert.equal("config", pair.failure(db.B.sync, db.B).class)
     db:model("C", { table = name, key = "v" })
@@ -391,7 +392,7 @@ describe("a model", function()
     assert.is_truthy(err.message:find("unique", 1, true))
   end)
 
-  it("keeps tinyint(1) as integers when it says so, and refuses 2 as a boolean otherwise", function()
+  it("keeps tinyint(1) as integers when it says so, and else refuses 2 as a boolean", function()
     local name = "spec_pair_tiny"
     db = pair.open { T = { table = name, integers = { "n" } }, U = { table = name } }
     pair.make(db, name, { mysql = "id int primary key, n tinyint(1)",

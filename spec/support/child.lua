@@ -23,7 +23,7 @@ function child.sanitized()
   local maps = assert(io.open("/proc/self/maps"))
   local text = maps:read "a"
   maps:close()
-  return text:find("libasan", 1, true) ~= nil
+  return text:find("lib[at]san") ~= nil
 end
 
 --- Starts `words`, a shell command; what it writes is read from the returned object.
@@ -41,8 +41,10 @@ function child.lua(code)
   local file = assert(io.open(path, "w"))
   file:write("io.stdout:setvbuf 'line'\nos.remove(", ("%q"):format(path), ")\n", code)
   file:close()
-  return child.command(("env LUA_PATH=%s LUA_CPATH=%s %s %s"):format(quote(package.path),
+  local started = child.command(("env LUA_PATH=%s LUA_CPATH=%s %s %s"):format(quote(package.path),
     quote(package.cpath), interpreter(), quote(path)))
+  started.path = path
+  return started
 end
 
 --- The next line that it writes, or nil at its end.
@@ -56,6 +58,7 @@ function Child:signal(number) core.kill(self.pid, number) end
 function Child:finish()
   local text = self.pipe:read "a"
   local _, how, status = self.pipe:close()
+  if self.path then os.remove(self.path) end -- the code did it, unless it could not be loaded
   return text, how == "signal" and 128 + status or status
 end
 

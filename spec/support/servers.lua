@@ -96,6 +96,27 @@ function servers.finally(undo)
   undoing[#undoing + 1] = undo
 end
 
+-- ---- many rows ----
+
+local DIGITS = "(select 0 as d union all select 1 union all select 2 union all select 3 union all "
+  .. "select 4 union all select 5 union all select 6 union all select 7 union all select 8 "
+  .. "union all select 9)"
+
+--- A query of a million rows (n, filler), in any order, that the server makes as it goes.
+---@param driver "mysql"|"postgres"
+---@param width integer   bytes of filler in each row
+---@return string
+function servers.million(driver, width)
+  if driver == "postgres" then
+    return ("select n, repeat('x', %d) as filler from generate_series(0, 999999) as n")
+      :format(width)
+  end
+  local from = {}
+  for i = 1, 6 do from[i] = DIGITS .. " as t" .. i end
+  return ("select t1.d + 10 * t2.d + 100 * t3.d + 1000 * t4.d + 10000 * t5.d + 100000 * t6.d as n, "
+    .. "repeat('x', %d) as filler from %s"):format(width, table.concat(from, " cross join "))
+end
+
 -- ---- the second look ----
 
 local monitors = {}
@@ -180,6 +201,39 @@ function servers.kill_query(driver, session)
   else
     servers.command(driver, "select pg_cancel_backend(?)", session)
   end
+end
+
+-- ---- faults, in a sandbox ----
+
+--- True when no thread of the process is on its way any more.
+local function is_stopped(pid)
+  local pipe = assert(io.popen(("cat /proc/%d/task/*/stat 2>/dev/null"):format(pid)))
+  local stopped = true
+  for line in pipe:lines() do stopped = stopped and line:match("^.*%) T ") ~= nil end
+  pipe:close()
+  return stopped
+end
+
+--- Freezes the server with all its sessions until the end of the spec: it accepts connections and
+--- bytes, as its system does that for it, and answers nothing.
+---@param label "primary"|"secondary"
+---@param session integer|nil   that must be frozen too
+function servers.freeze(label, session)
+  local sandbox = require "dualdb.sandbox"
+  local pid = sandbox.status()[label].pid
+  sandbox.stop(label, "STOP")
+  servers.finally(function() sandbox.stop(label, "CONT") end)
+  wait.wait_until("the server is frozen", function()
+    return is_stopped(pid) and (not session or is_stopped(session))
+  end)
+end
+
+--- Kills the server; it is started again after the spec.
+---@param label "primary"|"secondary"
+function servers.destroy(label)
+  local sandbox = require "dualdb.sandbox"
+  servers.finally(function() sandbox.start(label) end)
+  sandbox.stop(label, "KILL")
 end
 
 -- ---- the guard ----

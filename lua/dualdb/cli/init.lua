@@ -64,10 +64,12 @@ local function level_of(args)
 end
 
 local function version(out)
-  out.print(("dualdb %s (canonical form %d, %s)"):format(core.VERSION, core.CANONICAL_VERSION,
-    _VERSION))
+  local libraries = { (core.client_library "mysql"), (core.client_library "postgres") }
+  out.print(("dualdb %s (canonical form %d, %s, %s)"):format(core.VERSION, core.CANONICAL_VERSION,
+    _VERSION, table.concat(libraries, ", ")))
   out.result {
     version = core.VERSION, canonical_version = core.CANONICAL_VERSION, lua = _VERSION,
+    libraries = libraries,
   }
   return 0
 end

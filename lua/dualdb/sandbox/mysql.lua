@@ -207,12 +207,16 @@ local function init_sql(box)
   return table.concat(lines, "\n") .. "\n"
 end
 
----Starts the server. `box.mysql_ready` says whether users and database are made.
+---Starts the server, which does not run. `box.mysql_ready`: users and database are made.
 ---@param box table
 ---@return integer pid
 function mysql.start(box)
   local programs = mysql.programs(box.flavor)
   write_config(box)
+  -- A killed MySQL leaves its pid behind, and the next one refuses while that pid exists, even as a
+  -- zombie that its parent has not waited for yet, or as another program that got the number.
+  local lock = (box.mysql_root and mysql.home(box) .. "/mysql.sock" or mysql.socket(box)) .. ".lock"
+  system.must("remove " .. lock, sudo(box) .. "rm -f " .. system.quote(lock))
   if box.mysql_root then
     system.must("make " .. mysql.socket(box), "ln -sfn "
       .. system.command { mysql.home(box) .. "/mysql.sock", mysql.socket(box) })

@@ -80,6 +80,7 @@ function servers.start(box, server, opts)
   local path = server.log(box)
   local offset = #(system.read_file(path) or "")
   servers.make_run(box)
+  server.write_client(box) -- which has to know the port
   local pid = server.start(box)
   local answered = system.wait(opts.start_limit or START_LIMIT, function()
     return server.answers(box) and "yes" or not system.alive(pid) and "dead"
@@ -112,7 +113,6 @@ function servers.ensure_running(box, server, opts, save)
   for _ = 1, 8 do
     if not servers.start(box, server, opts) then return end
     servers.new_port(box, server)
-    server.write_client(box)
     save(box)
   end
   unavailable(server, "no free port for %s (log: %s)", server.title(box),

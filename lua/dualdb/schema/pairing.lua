@@ -1,5 +1,5 @@
---- Brings the two tables of a model together: which column belongs to which, what kind of value both
---- hold, what the key is.
+--- Brings the two tables of a model together: which column belongs to which, what kind of value
+--- both hold, what the key is.
 
 local capacity = require "dualdb.schema.capacity"
 local core = require "dualdb.core"
@@ -149,7 +149,8 @@ function pairing.columns(model, tab)
   for name in pairs((model.policies or {}).columns or {}) do
     if not tab.column[name] or is_key[name] then
       fail("config", model, "policies: column %s %s", name, is_key[name]
-        and "is part of the key, which no policy may change" or "does not exist in table " .. tab.name)
+        and "is part of the key, which no policy may change"
+        or "does not exist in table " .. tab.name)
     end
   end
   local integers = {}
@@ -170,21 +171,22 @@ function pairing.columns(model, tab)
   return columns
 end
 
---- Gives a column of pairing.columns its counterpart `other` and the kind that both hold. Fails with
---- class `schema` when they do not hold the same values.
+--- Gives a column of pairing.columns its counterpart `other` and the kind that both hold. Fails
+--- with class `schema` when they do not hold the same values.
 function pairing.fit(model, column, other, table_name)
   if not other then
     fail("schema", model, "column %s has no counterpart %s in table %s of the secondary",
       column.name, column.secondary, table_name)
   end
   if not other.kind then
-    fail("schema", model, "column %s of the secondary has type %s, which dualdb cannot represent yet",
+    fail("schema", model,
+      "column %s of the secondary has type %s, which dualdb cannot represent yet",
       other.name, other.column_type)
   end
   local kind = common_kind({ kind = column.kind }, other)
   if not kind then
-    fail("schema", model, "column %s is %s on the primary and %s on the secondary, which do not hold "
-      .. "the same values", column.name, column.primary.column_type, other.column_type)
+    fail("schema", model, "column %s is %s on the primary and %s on the secondary, which do not "
+      .. "hold the same values", column.name, column.primary.column_type, other.column_type)
   end
   check_capacity(model, column, other, kind)
   column.kind = kind
