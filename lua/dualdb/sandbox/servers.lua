@@ -27,12 +27,14 @@ function servers.each()
   return ipairs { mysql, postgres }
 end
 
----The last line of a log from `offset` that says what went wrong.
+---The last line of a log from `offset` that says what went wrong; that a server is "Aborting" for
+---what it said before does not.
 function servers.complaint(path, offset)
   local text = (system.read_file(path) or ""):sub(offset + 1)
   local found
   for line in text:gmatch("[^\n]+") do
-    if line:find("ERROR", 1, true) or line:find("FATAL", 1, true) or not found then found = line end
+    local says = line:find("ERROR", 1, true) or line:find("FATAL", 1, true)
+    if not found or says and not line:find("Aborting$") then found = line end
   end
   return found or "it says nothing", text
 end
