@@ -59,10 +59,15 @@ static bool drain_prepared(dd_mysql *conn, MYSQL_STMT *stmt) {
     }
 }
 
-/* The server has forgotten the statement, and has not run it. */
+/* MySQL's ER_IMPOSSIBLE_STRING_CONVERSION, which Connector/C has no name for. A statement keeps the
+ * character sets that its parameters had when it was prepared, also when the table was made anew. */
+#define IMPOSSIBLE_CONVERSION 3988
+
+/* The server has forgotten the statement or what belongs to it, and has not run it. */
 static bool must_prepare_again(const dd_mysql *conn, MYSQL_STMT *stmt) {
     unsigned code = dd_mysql_errno(conn, stmt);
-    return code == ER_UNKNOWN_STMT_HANDLER || code == ER_NEED_REPREPARE;
+    return code == ER_UNKNOWN_STMT_HANDLER || code == ER_NEED_REPREPARE ||
+           code == IMPOSSIBLE_CONVERSION;
 }
 
 static MYSQL_STMT *new_statement(dd_mysql *conn) {

@@ -227,6 +227,18 @@ describe("a value that MySQL alone can have", function()
     end)
   end
 
+  it("a kept statement takes text of any script after its table was made anew for it", function()
+    local conn = servers.open("mysql")
+    local name = servers.table(conn, "id int primary key, v tinytext character set latin1")
+    local insert = ("insert into %s (id, v) values (?, ?)"):format(name)
+    conn:execute(insert, 1, "é")
+    conn:execute("drop table " .. name)
+    conn:execute(("create table %s (id int primary key, v tinytext character set utf8mb4)")
+      :format(name))
+    assert.equal(1, conn:execute(insert, 1, FOUR_BYTES).affected)
+    assert.equal(FOUR_BYTES, conn:query("select v from " .. name)[1].v)
+  end)
+
   it("2 in a tinyint(1) is refused by a query, and kept where a boolean is asked for", function()
     local conn = servers.open("mysql")
     local name = servers.table(conn, "flag tinyint(1)")

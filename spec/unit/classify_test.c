@@ -130,6 +130,7 @@ static const struct mysql_case {
     ROW(1264, "Out of range value for column 'a'", BOTH(DATA)),
     ROW(1292, "Incorrect datetime value", BOTH(DATA)),
     ROW(1366, "Incorrect integer value", BOTH(DATA)),
+    ROW(3988, "Conversion from collation utf8mb4_bin into latin1_bin impossible", BOTH(DATA)),
     ROW(1406, "Data too long for column 'a'", BOTH(DATA)),
     ROW(1690, "BIGINT value is out of range", BOTH(DATA)),
     ROW(3140, "Invalid JSON text", BOTH(DATA)),
