@@ -105,6 +105,24 @@ function row.pack_given(spec, values)
   return indexes, kind_letters, core.pack(kind_letters, list, names)
 end
 
+--- The columns that are written to a side, which are all but those it computes itself: their
+--- indexes, quoted names and kinds.
+---@param spec dualdb.Spec
+---@param side "primary"|"secondary"
+---@return integer[], string[], string
+function row.writable(spec, side)
+  local indexes, names, kinds = {}, {}, {}
+  for i, column in ipairs(spec.columns) do
+    local at = side == "primary" and column.primary or column.other
+    if not at.generated then
+      local n = #indexes + 1
+      indexes[n], kinds[n] = i, column.kind
+      names[n] = spec.statements[side].columns[i]
+    end
+  end
+  return indexes, names, table.concat(kinds)
+end
+
 --- Names of the columns in which two canonical rows differ.
 ---@return string[]
 function row.changed_columns(spec, a, b)

@@ -5,20 +5,11 @@ local row = require "dualdb.row"
 
 local statement = {}
 
-local function all_but_generated(spec, side)
-  local indexes = {}
-  for i, column in ipairs(spec.columns) do
-    local at = side == "primary" and column.primary or column.other
-    if not at.generated then indexes[#indexes + 1] = i end
-  end
-  return indexes
-end
-
 --- An update sets only what differs.
 local function indexes_of(spec, change)
-  if change.action ~= "update" then return all_but_generated(spec, change.side) end
+  if change.action ~= "update" then return (row.writable(spec, change.side)) end
   local fields, wanted, indexes = core.fields(change.from), core.fields(change.row), {}
-  for _, i in ipairs(all_but_generated(spec, change.side)) do
+  for _, i in ipairs((row.writable(spec, change.side))) do
     if fields[i] ~= wanted[i] then indexes[#indexes + 1] = i end
   end
   return indexes

@@ -28,19 +28,6 @@ local MOST_PARAMETERS = 60000
 ---@field seconds number
 ---@field error dualdb.Error|nil
 
---- Columns that are copied: what the secondary computes itself is left to it.
-local function copied_columns(spec)
-  local indexes, names, kinds = {}, {}, {}
-  for i, column in ipairs(spec.columns) do
-    if not column.other.generated then
-      local n = #indexes + 1
-      indexes[n], kinds[n] = i, column.kind
-      names[n] = spec.statements.secondary.columns[i]
-    end
-  end
-  return indexes, names, table.concat(kinds)
-end
-
 --- The primary's query for the columns that are copied.
 local function copy_query(spec, indexes)
   local names = {}
@@ -65,7 +52,7 @@ end
 --- Loads all rows into the empty table, in one transaction. Returns false when another writer put
 --- rows there meanwhile, and nothing of the load is left.
 local function load(db, spec, result, bin, progress)
-  local indexes, names, kinds = copied_columns(spec)
+  local indexes, names, kinds = row.writable(spec, "secondary")
   local transform = copy_transform(spec, indexes)
   if transform and #indexes ~= #spec.columns then
     indexes, names, kinds = {}, spec.statements.secondary.columns, spec.kinds
@@ -103,7 +90,7 @@ end
 --- Writes rows, as the secondary shall hold them, over those with the same keys.
 ---@param rows string[]
 function sync.write_rows(secondary, spec, rows)
-  local indexes, names, kinds = copied_columns(spec)
+  local indexes, names, kinds = row.writable(spec, "secondary")
   local at_once = math.max(1, MOST_PARAMETERS // #indexes)
   for from = 1, #rows, at_once do
     local to = math.min(from + at_once - 1, #rows)

@@ -28,22 +28,8 @@ local function for_secondary(self, spec, stored)
   return error(self.refused, 0)
 end
 
---- The columns that a side stores itself are not written there.
-local function writable(spec, side)
-  local indexes, names, kinds = {}, {}, {}
-  for i, column in ipairs(spec.columns) do
-    local at = side == "primary" and column.primary or column.other
-    if not at.generated then
-      local n = #indexes + 1
-      indexes[n], kinds[n] = i, column.kind
-      names[n] = spec.statements[side].columns[i]
-    end
-  end
-  return indexes, names, table.concat(kinds)
-end
-
 local function insert_on_secondary(self, spec, stored)
-  local indexes, names, kinds = writable(spec, "secondary")
+  local indexes, names, kinds = row.writable(spec, "secondary")
   self.dual:secondary(spec.statements.secondary:insert(names), kinds, row.pick(stored, indexes), 1)
 end
 
@@ -139,7 +125,7 @@ function Transaction:overwrite_secondary(spec, key, stored)
     self.dual:secondary(spec.statements.secondary:delete(), spec.key_kinds, key, -1)
     return
   end
-  local indexes, names, kinds = writable(spec, "secondary")
+  local indexes, names, kinds = row.writable(spec, "secondary")
   self.dual:secondary(spec.statements.secondary:update(names), kinds .. spec.key_kinds,
     row.pick(copy, indexes) .. key, fetch.transform(spec) and -1 or 1)
 end
@@ -168,7 +154,7 @@ function Transaction:upsert(model, values)
   self.dual:primary(spec.statements.primary:upsert(quoted(spec, "primary", indexes)), kinds, packed)
   local copy = for_secondary(self, spec, stored_row(self, spec, packed_key))
   if copy then
-    local all, names, all_kinds = writable(spec, "secondary")
+    local all, names, all_kinds = row.writable(spec, "secondary")
     self.dual:secondary(spec.statements.secondary:upsert(names), all_kinds, row.pick(copy, all), -1)
   end
   return row.unpack(spec, stored_row(self, spec, packed_key))

@@ -1,4 +1,5 @@
-/* PostgreSQL's binary forms, both ways. The bytes in the tables are what a server sent. */
+/* PostgreSQL's binary forms, both ways. The bytes of the natural forms are what a server sent; those of
+ * errors and one-way cases were written by hand after its sources. */
 
 #include "row/convert.h"
 #include "row/decimal.h"

@@ -78,12 +78,7 @@ local SUMMARIES = {
 }
 
 function command.add_to_parser(cmd)
-  cmd:command_target("action")
-  for _, entry in ipairs(SUMMARIES) do
-    local action = cmd:command(entry[1]):summary(entry[2]):add_help(false)
-    action:description(entry[2]:gsub("^%l", string.upper) .. ".")
-    action:argument("models", "the models by name (default: all)"):args("*"):argname("MODEL")
-  end
+  select_models.add_actions(cmd, SUMMARIES)
 end
 
 ---@param args table

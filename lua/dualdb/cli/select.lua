@@ -10,6 +10,17 @@ function select_models.add_to_parser(cmd)
   cmd:flag("--all", "every model")
 end
 
+--- For a command of several actions on models, none named meaning all: `summaries` is a list of
+--- { name, summary }.
+function select_models.add_actions(cmd, summaries)
+  cmd:command_target("action")
+  for _, entry in ipairs(summaries) do
+    local action = cmd:command(entry[1]):summary(entry[2]):add_help(false)
+    action:description(entry[2]:gsub("^%l", string.upper) .. ".")
+    action:argument("models", "the models by name (default: all)"):args("*"):argname("MODEL")
+  end
+end
+
 local function check(what, given, known)
   local is_known = {}
   for _, name in ipairs(known) do is_known[name] = true end
