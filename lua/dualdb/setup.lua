@@ -1,6 +1,8 @@
 --- dualdb's own tables. They begin with dualdb_ and are never models.
 
 local core = require "dualdb.core"
+local errors = require "dualdb.errors"
+local gid = require "dualdb.gid"
 
 local setup = {}
 
@@ -97,6 +99,11 @@ local INSERT = {
     .. "set value = excluded.value",
 }
 
+local INSERT_ABSENT = {
+  mysql = "insert into dualdb_meta (name, value) values (?, ?) on duplicate key update name = name",
+  postgres = "insert into dualdb_meta (name, value) values (?, ?) on conflict (name) do nothing",
+}
+
 local function entries()
   return {
     setup_version = tostring(setup.VERSION),
@@ -133,6 +140,89 @@ function setup.make_quarantine(db)
   if not setup.has_quarantine(db) then db.secondary:execute(QUARANTINE) end
 end
 
+local EXISTS = {
+  mysql = "select count(*) as n from information_schema.tables "
+    .. "where table_schema = database() and table_name = 'dualdb_meta'",
+  postgres = "select count(*) as n from pg_class where oid = to_regclass('dualdb_meta')",
+}
+
+---@param side dualdb.Side
+---@return boolean
+function setup.has_tables(side)
+  return side:query(EXISTS[side.driver])[1].n > 0
+end
+
+local function entries_of(side)
+  local found = {}
+  for _, entry in ipairs(side:query("select name, value from dualdb_meta")) do
+    found[entry.name] = entry.value
+  end
+  return found
+end
+
+-- ---- the pair ----
+
+local function pair_name(db) return "pair:" .. db.name end
+
+--- The id that both sides' tables bear; the first of them that has one gives it to the other.
+local function join(db)
+  local name, ids = pair_name(db), {}
+  for _, side in ipairs { db.primary, db.secondary } do ids[side.name] = entries_of(side)[name] end
+  if ids.primary and ids.secondary and ids.primary ~= ids.secondary then
+    error(errors.make("config", ("the two sides are not a pair: each was set up with another, as "
+      .. "project %s"):format(db.name), {
+        hint = ("Correct the URLs; or, if these two belong together from now on, delete the row %q "
+          .. "of dualdb_meta on the secondary."):format(name),
+      }), 0)
+  end
+  -- Others may be doing the same: what is there first stays.
+  local id = ids.primary or ids.secondary or gid.random(6)
+  for _, side in ipairs { db.primary, db.secondary } do
+    side:execute(INSERT_ABSENT[side.driver], name, id)
+    id = entries_of(side)[name]
+  end
+  return id
+end
+
+local function remember_pair(db, id)
+  rawset(db, "pair", id)
+  if db.state:get("pair") ~= id then db.state:set("pair", id) end
+  return id
+end
+
+--- The pair's id, from whichever side answers or from what this machine remembers; nil when nobody
+--- knows.
+local function pair_id(db)
+  local id = rawget(db, "pair") or db.state:get("pair")
+  if id then return id end
+  for _, side in ipairs { db.primary, db.secondary } do
+    local ok, found = pcall(function()
+      return setup.has_tables(side) and entries_of(side)[pair_name(db)]
+    end)
+    if ok and found then return remember_pair(db, found) end
+    if not ok then
+      found = errors.wrap(found)
+      if found.class ~= "unavailable" then error(found, 0) end
+    end
+  end
+  return nil
+end
+
+--- What the gids of this pair's dual writes begin with.
+---@param db dualdb.Database
+---@return string
+function setup.gid_prefix(db)
+  local id = pair_id(db)
+  if not id then
+    error(errors.make("config", "the pair was never set up", {
+      hint = "`dualdb setup` makes dualdb's own tables on both sides.",
+    }), 0)
+  end
+  return gid.prefix(db.name, id)
+end
+
+-- ---- making the tables ----
+
 --- Makes the tables on both sides; harmless when they are there.
 ---@param db dualdb.Database
 function setup.run(db)
@@ -143,28 +233,38 @@ function setup.run(db)
     end)
   end
   setup.make_quarantine(db)
+  remember_pair(db, join(db))
+  require("dualdb.identity").note(db)
 end
-
-local EXISTS = {
-  mysql = "select count(*) as n from information_schema.tables "
-    .. "where table_schema = database() and table_name = 'dualdb_meta'",
-  postgres = "select count(*) as n from pg_class where oid = to_regclass('dualdb_meta')",
-}
 
 --- Whether both sides have the tables of this version. Never writes.
 ---@return boolean
 function setup.is_done(db)
+  local ids = {}
   for _, side in ipairs { db.primary, db.secondary } do
-    if side:query(EXISTS[side.driver])[1].n == 0 then return false end
-    local found = {}
-    for _, entry in ipairs(side:query("select name, value from dualdb_meta")) do
-      found[entry.name] = entry.value
-    end
+    if not setup.has_tables(side) then return false end
+    local found = entries_of(side)
     for name, value in pairs(entries()) do
       if found[name] ~= value then return false end
     end
+    ids[side.name] = found[pair_name(db)]
   end
-  return setup.has_quarantine(db)
+  return ids.primary ~= nil and ids.primary == ids.secondary and setup.has_quarantine(db)
+end
+
+--- Before the first dual write of an opened pair: the tables are there, or are made. With one side
+--- down it has to be known from before that they are.
+---@param db dualdb.Database
+---@param both boolean   whether both sides answer
+function setup.ensure(db, both)
+  if rawget(db, "is_set_up") then return end
+  if both then
+    if not setup.is_done(db) then setup.run(db) end
+    remember_pair(db, entries_of(db.primary)[pair_name(db)])
+    rawset(db, "is_set_up", true)
+  else
+    setup.gid_prefix(db)
+  end
 end
 
 return setup

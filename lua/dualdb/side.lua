@@ -13,46 +13,71 @@ local IDLE_CONNECTIONS = 4
 ---@param name "primary"|"secondary"
 ---@param driver "mysql"|"postgres"
 ---@param settings table<string, string>
----@param limits { connect: number, statement: number }  seconds
+---@param limits { connect: number, statement: number, lock: number }  seconds
 ---@return dualdb.Side
 function Side.new(name, driver, settings, limits)
   return setmetatable({
     name = name, driver = driver, settings = settings, limits = limits,
-    idle = {}, closed = false,
+    idle = { any = {}, write = {}, recovery = {} }, closed = false,
   }, Side)
 end
 
-function Side:connect()
+--- What a connection of the primary has to be set to for its purpose. Dual writes begin with their
+--- first statement, and no wait for a lock may outlast them. (The secondary's are set in each
+--- transaction: a pooler may be between.)
+local function prepare(self, conn, purpose)
+  if self.driver ~= "mysql" then return end
+  if purpose == "write" then
+    conn:execute(("set autocommit = 0, innodb_lock_wait_timeout = %d"):format(
+      math.max(1, self.limits.lock // 1)))
+  elseif purpose == "recovery" then
+    conn:execute("set innodb_lock_wait_timeout = 1")
+  end
+end
+
+---@param timeout number|nil   seconds to connect in, when they are fewer than usual
+function Side:connect(timeout)
   return core.connect {
     driver = self.driver, label = self.name, settings = self.settings,
-    connect_timeout = self.limits.connect, timeout = self.limits.statement,
+    connect_timeout = math.min(timeout or math.huge, self.limits.connect),
+    timeout = self.limits.statement,
   }
 end
 
 --- An idle connection that still is one. Servers close what was idle for long (and Neon suspends):
 --- that is no reason to call the side unavailable.
-local function take_idle(self)
-  while #self.idle > 0 do
-    local conn = table.remove(self.idle)
+local function take_idle(self, purpose)
+  local idle = self.idle[purpose]
+  while #idle > 0 do
+    local conn = table.remove(idle)
     if not conn:hung_up() then return conn end
     conn:close()
   end
 end
 
 --- A connection for the caller's own use, until release.
-function Side:acquire()
+---@param purpose "any"|"write"|"recovery"|nil
+---@param timeout number|nil   seconds to connect in, when they are fewer than usual
+function Side:acquire(purpose, timeout)
+  purpose = purpose or "any"
   if self.closed then
     require("dualdb.errors").raise("usage", "the database is closed")
   end
-  local conn = take_idle(self) or self:connect()
+  local conn = take_idle(self, purpose)
+  if not conn then
+    conn = self:connect(timeout)
+    prepare(self, conn, purpose)
+  end
   conn:set_timeout(self.limits.statement)
   return conn
 end
 
 --- Gives a connection back; one that is broken or inside a transaction is closed instead.
-function Side:release(conn)
-  if not self.closed and #self.idle < IDLE_CONNECTIONS and conn:reusable() then
-    self.idle[#self.idle + 1] = conn
+---@param purpose "any"|"write"|"recovery"|nil   as it was acquired
+function Side:release(conn, purpose)
+  local idle = self.idle[purpose or "any"]
+  if not self.closed and #idle < IDLE_CONNECTIONS and conn:reusable() then
+    idle[#idle + 1] = conn
   else
     conn:close()
   end
@@ -60,8 +85,15 @@ end
 
 --- Runs fn(conn, ...) and gives the connection back whatever happens.
 function Side:with(fn, ...)
-  local conn = self:acquire()
-  local guard <close> = setmetatable({}, { __close = function() self:release(conn) end })
+  return self:with_purpose("any", fn, ...)
+end
+
+---@param purpose "any"|"recovery"
+function Side:with_purpose(purpose, fn, ...)
+  local conn = self:acquire(purpose)
+  local guard <close> = setmetatable({}, {
+    __close = function() self:release(conn, purpose) end,
+  })
   return fn(conn, ...)
 end
 
@@ -131,8 +163,10 @@ end
 
 function Side:close()
   self.closed = true
-  for _, conn in ipairs(self.idle) do conn:close() end
-  self.idle = {}
+  for purpose, idle in pairs(self.idle) do
+    for _, conn in ipairs(idle) do conn:close() end
+    self.idle[purpose] = {}
+  end
 end
 
 return Side

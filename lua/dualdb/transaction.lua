@@ -1,0 +1,343 @@
+--- The transaction object that `db:write(fn)` gives to fn: what is written through it goes to the
+--- sides that take part.
+
+local core = require "dualdb.core"
+local errors = require "dualdb.errors"
+local fetch = require "dualdb.fetch"
+local on_secondary = require "dualdb.secondary_writes"
+local row = require "dualdb.row"
+local touched = require "dualdb.touched"
+
+---@class dualdb.Transaction
+---@field db dualdb.Database
+---@field gid string
+---@field mode "a1"|"a2"|"journaled"|"primary_only"|"secondary_only"
+---@field primary any|nil      connection
+---@field secondary any|nil    connection
+---@field touched table<string, { keys: table<string, boolean>, whole: boolean }>
+local Transaction = {}
+Transaction.__index = Transaction
+Transaction.__name = "dualdb.transaction"
+
+---@return dualdb.Transaction
+function Transaction.new(fields)
+  fields.touched, fields.numbered, fields.savepoints = {}, {}, 0
+  return setmetatable(fields, Transaction)
+end
+
+function Transaction:check()
+  if not self.dual then errors.usage("the transaction has ended") end
+  if self.refused then error(self.refused, 0) end
+end
+
+--- True when only the secondary takes part.
+local function alone(self)
+  return self.mode == "secondary_only"
+end
+
+-- ---- what was touched ----
+
+--- Notes that the row with the key is written; returns the number of the note.
+---@param spec dualdb.Spec
+---@param key string|nil   packed; nil: rows that are not known
+---@return integer
+function Transaction:touch(spec, key)
+  local entry = self.touched[spec.name]
+  if not entry then
+    entry = { keys = {}, whole = false }
+    self.touched[spec.name] = entry
+  end
+  if key then entry.keys[key] = true else entry.whole = true end
+  local number = #self.numbered + 1
+  self.numbered[number] = { model = spec.name, key = key }
+  return number
+end
+
+--- What the notes with the numbers are of, in the form of `touched`.
+---@param numbers integer[]
+function Transaction:touched_by(numbers)
+  local result = {}
+  for _, number in ipairs(numbers) do
+    local note = self.numbered[number]
+    local entry = result[note.model] or { keys = {}, whole = false }
+    result[note.model] = entry
+    if note.key then entry.keys[note.key] = true else entry.whole = true end
+  end
+  return result
+end
+
+-- ---- statements that the engine does not see ----
+
+--- Runs a function of a connection; a failure makes the whole write fail, whoever catches it: the
+--- server may have rolled back more than this statement.
+function Transaction:call(side, method, ...)
+  local conn = self[side]
+  local results = table.pack(pcall(conn[method], conn, ...))
+  if results[1] then return table.unpack(results, 2, results.n) end
+  self.dual:fail()
+  return error(results[2], 0)
+end
+
+--- The stored row with the key on a side that takes part.
+function Transaction:stored(side, spec, key)
+  local rows = self:call(side, "fetch", spec.statements[side]:select_by_key(), spec.key_kinds, key,
+    spec.kinds)
+  for _, found in ipairs(rows) do
+    if core.prefix(found, spec.key_count) == key then return found end
+  end
+  return nil
+end
+
+local function must_be_stored(self, spec, key)
+  local stored = self:stored("primary", spec, key)
+  if not stored then
+    errors.raise("conflict", "model %s: the row just written with key %s cannot be found",
+      spec.name, row.key_text(spec, key))
+  end
+  return stored
+end
+
+-- ---- rows on their way to the secondary ----
+
+--- What the secondary holds for a stored row of the primary: the row, or nil when the model's
+--- transform leaves it out. A row that it cannot hold ends the dual write, also when fn catches the
+--- error: the primary has it already.
+local function for_secondary(self, spec, stored)
+  local copy, column, reason = fetch.crosser(spec)(stored)
+  if not reason then return copy end
+  self.refused = errors.make("data",
+    ("model %s: column %s: %s, which the secondary cannot hold"):format(spec.name, column, reason),
+    {
+      model = spec.name, column = column, key = row.key_text(spec, stored), side = "secondary",
+      hint = "`policies` of the model say what becomes of such values.",
+    })
+  return error(self.refused, 0)
+end
+
+--- Sends a statement to the secondary, when that takes part.
+local function trail(self, text, kinds, packed, expected, number)
+  if self.secondary then self.dual:secondary(text, kinds, packed, expected, number) end
+end
+
+local function quoted(spec, side, indexes)
+  local names = {}
+  for i, index in ipairs(indexes) do names[i] = spec.statements[side].columns[index] end
+  return names
+end
+
+--- The model with both its tables, which a server can roll back.
+local function spec_of(self, model)
+  self:check()
+  local spec = self.db:spec(model)
+  local engine = spec.primary_table and spec.primary_table.engine
+  if engine and engine ~= "InnoDB" then
+    error(errors.make("refused", ("model %s: table %s of the primary is %s, which cannot be rolled "
+      .. "back"):format(spec.name, spec.primary_table.name, engine), { model = spec.name }), 0)
+  end
+  return spec
+end
+
+-- ---- insert ----
+
+--- The key of a row that was just inserted: as given, or the AUTO_INCREMENT value.
+local function inserted_key(spec, values, result)
+  local key = {}
+  for i, name in ipairs(spec.key_names) do
+    local value = values[name]
+    if value == nil or value == core.NULL then
+      if not spec.columns[i].primary.auto_increment or not result.insert_id then
+        errors.usage("model %s: key column %s has no value and the primary does not number it",
+          spec.name, name)
+      end
+      value = result.insert_id
+    end
+    key[i] = value
+  end
+  return row.pack_key(spec, key)
+end
+
+--- Inserts on the primary and returns the row as stored: MariaDB gives it with the insert.
+local function insert_on_primary(self, spec, values)
+  local indexes, kinds, packed = row.pack_given(spec, values)
+  local text = spec.statements.primary:insert(quoted(spec, "primary", indexes))
+  if self.returning then
+    local rows = self:call("primary", "fetch",
+      text .. " returning " .. spec.statements.primary:column_list(), kinds, packed, spec.kinds)
+    core.crash_point(self.mode .. ".written")
+    return rows[1]
+  end
+  local result = self.dual:primary(text, kinds, packed)
+  return must_be_stored(self, spec, inserted_key(spec, values, result))
+end
+
+--- Inserts a row; returns it as stored, defaults filled in.
+---@param model string
+---@param values table<string, any>
+---@return table<string, any>
+function Transaction:insert(model, values)
+  local spec = spec_of(self, model)
+  if alone(self) then return on_secondary.insert(self, spec, values) end
+  local stored = insert_on_primary(self, spec, values)
+  local number = self:touch(spec, core.prefix(stored, spec.key_count))
+  local copy = for_secondary(self, spec, stored)
+  if copy then
+    local indexes, names, kinds = row.writable(spec, "secondary")
+    trail(self, spec.statements.secondary:insert(names), kinds, row.pick(copy, indexes), 1, number)
+  end
+  return row.unpack(spec, stored)
+end
+
+--- Inserts many rows; returns them as stored, in order.
+---@param model string
+---@param list table[]
+---@return table[]
+function Transaction:insert_many(model, list)
+  local stored = {}
+  for i, values in ipairs(list) do stored[i] = self:insert(model, values) end
+  return stored
+end
+
+-- ---- update, delete, upsert ----
+
+--- Gives the secondary's row with `key` all values of the primary's stored row.
+function Transaction:overwrite_secondary(spec, key, stored, number)
+  local copy = for_secondary(self, spec, stored)
+  if not copy then
+    trail(self, spec.statements.secondary:delete(), spec.key_kinds, key, -1, number)
+    return
+  end
+  local indexes, names, kinds = row.writable(spec, "secondary")
+  trail(self, spec.statements.secondary:update(names), kinds .. spec.key_kinds,
+    row.pick(copy, indexes) .. key, fetch.transform(spec) and -1 or 1, number)
+end
+
+--- Sets the columns given on the row with the key. Returns the row as stored, or nil when there is
+--- none.
+---@return table<string, any>|nil
+function Transaction:update(model, key, values)
+  local spec = spec_of(self, model)
+  local packed_key = row.pack_key(spec, key)
+  local indexes, kinds, packed = row.pack_given(spec, values)
+  if #indexes == 0 then errors.usage("model %s: update sets no column", spec.name) end
+  if alone(self) then return on_secondary.update(self, spec, packed_key, values) end
+  local result = self.dual:primary(
+    spec.statements.primary:update(quoted(spec, "primary", indexes)),
+    kinds .. spec.key_kinds, packed .. packed_key)
+  local number = self:touch(spec, packed_key)
+  if result.affected == 0 then
+    -- The secondary must not have it either: the same statement has to find nothing there.
+    trail(self, spec.statements.secondary:update(quoted(spec, "secondary", indexes)),
+      kinds .. spec.key_kinds, packed .. packed_key, 0, number)
+    return nil
+  end
+  local new_key = {}
+  local old = row.unpack_key(spec, packed_key)
+  for i, name in ipairs(spec.key_names) do
+    new_key[i] = values[name] ~= nil and values[name] or old[name]
+  end
+  local stored = must_be_stored(self, spec, row.pack_key(spec, new_key))
+  local stored_key = core.prefix(stored, spec.key_count)
+  if stored_key ~= packed_key then self:touch(spec, stored_key) end
+  self:overwrite_secondary(spec, packed_key, stored, number)
+  return row.unpack(spec, stored)
+end
+
+--- Deletes the row with the key; true when there was one.
+---@return boolean
+function Transaction:delete(model, key)
+  local spec = spec_of(self, model)
+  local packed_key = row.pack_key(spec, key)
+  if alone(self) then return on_secondary.delete(self, spec, packed_key) end
+  local result = self.dual:primary(spec.statements.primary:delete(), spec.key_kinds, packed_key)
+  local number = self:touch(spec, packed_key)
+  trail(self, spec.statements.secondary:delete(), spec.key_kinds, packed_key,
+    fetch.transform(spec) and -1 or result.affected, number)
+  return result.affected > 0
+end
+
+--- Inserts the row, or sets the columns given when its key is there already. Returns it as stored.
+---@return table<string, any>
+function Transaction:upsert(model, values)
+  local spec = spec_of(self, model)
+  local indexes, kinds, packed = row.pack_given(spec, values)
+  local key = {}
+  for i, name in ipairs(spec.key_names) do key[i] = values[name] end
+  local packed_key = row.pack_key(spec, key)
+  if alone(self) then return on_secondary.upsert(self, spec, packed_key, values) end
+  self.dual:primary(spec.statements.primary:upsert(quoted(spec, "primary", indexes)), kinds, packed)
+  local number = self:touch(spec, packed_key)
+  local stored = must_be_stored(self, spec, packed_key)
+  local copy = for_secondary(self, spec, stored)
+  if copy then
+    local all, names, all_kinds = row.writable(spec, "secondary")
+    trail(self, spec.statements.secondary:upsert(names), all_kinds, row.pick(copy, all), -1, number)
+  end
+  return row.unpack(spec, stored)
+end
+
+-- ---- raw SQL and reads ----
+
+--- Runs SQL on the sides that take part: the same text, or { mysql = ..., postgres = ... }, or
+--- { sql = ... }. `touches = { Room = { 7 }, Message = true }` names the keys of what it writes (true:
+--- any of the model's), which is needed when a side lacks it later. Returns the primary's result, or
+--- the secondary's when that is alone.
+---@param statement string|table
+function Transaction:execute(statement, ...)
+  self:check()
+  local primary, secondary = statement, statement
+  if type(statement) == "table" then
+    primary, secondary = statement.mysql or statement.sql, statement.postgres or statement.sql
+    if not primary or not secondary then
+      errors.usage("execute: { sql = ... } or both mysql and postgres expected")
+    end
+  end
+  touched.by_statement(self, statement, alone(self) and secondary or primary)
+  if alone(self) then return self.dual:execute("secondary", secondary, ...) end
+  local result = self.dual:execute("primary", primary, ...)
+  if self.secondary then self.dual:send(secondary, ...) end
+  return result
+end
+
+--- Rows of a query inside the transaction, on the primary when that takes part.
+function Transaction:query(text, ...)
+  self:check()
+  if alone(self) then self.dual:settle() end
+  return self:call(alone(self) and "secondary" or "primary", "query", text, ...)
+end
+
+--- The row of a model with the key, read as in query; nil when absent.
+function Transaction:get(model, key)
+  self:check()
+  local spec = self.db:spec(model)
+  local side = alone(self) and "secondary" or "primary"
+  if alone(self) then self.dual:settle() end
+  local found = self:stored(side, spec, row.pack_key(spec, key))
+  return found and row.unpack(spec, found)
+end
+
+-- ---- savepoints ----
+
+--- Runs fn(tx, ...) so that its failure undoes no more than what it did; the error is raised on. When
+--- a server has rolled back more than that (a deadlock), the whole write fails.
+function Transaction:savepoint(fn, ...)
+  self:check()
+  if type(fn) ~= "function" then errors.usage("savepoint: function expected") end
+  self.savepoints = self.savepoints + 1
+  local name = ("dualdb_%d"):format(self.savepoints)
+  self.dual:savepoint(name)
+  local results = table.pack(pcall(fn, self, ...))
+  if results[1] then
+    local ok, err = pcall(self.dual.settle, self.dual)
+    if ok then return table.unpack(results, 2, results.n) end
+    results = { false, err, n = 2 }
+  end
+  local err = results[2]
+  local whole = errors.is(err) and (err.class == "transient" or err.class == "unavailable")
+  if not whole then
+    self.dual:back_to(name)
+    self.refused = nil
+  end
+  return error(err, 0)
+end
+
+return Transaction
