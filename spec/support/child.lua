@@ -36,13 +36,17 @@ end
 
 --- Starts Lua code in a process of its own. It finds the modules that this one finds.
 ---@param code string
-function child.lua(code)
+---@param environment table<string, string>|nil   added to this process's
+function child.lua(code, environment)
   local path = os.tmpname()
   local file = assert(io.open(path, "w"))
   file:write("io.stdout:setvbuf 'line'\nos.remove(", ("%q"):format(path), ")\n", code)
   file:close()
-  local started = child.command(("env LUA_PATH=%s LUA_CPATH=%s %s %s"):format(quote(package.path),
-    quote(package.cpath), interpreter(), quote(path)))
+  local added = {}
+  for name, value in pairs(environment or {}) do added[#added + 1] = name .. "=" .. quote(value) end
+  local started = child.command(("env LUA_PATH=%s LUA_CPATH=%s %s %s %s"):format(
+    quote(package.path), quote(package.cpath), table.concat(added, " "), interpreter(),
+    quote(path)))
   started.path = path
   return started
 end
