@@ -62,6 +62,17 @@ static int conn_send(lua_State *L) {
     return 0;
 }
 
+/* conn:queue(sql, ...): execute behind what was queued before, each with a conn:finish() */
+static int conn_queue(lua_State *L) {
+    dd_lua_conn *self = dd_check_conn(L, 1);
+    const char *sql = luaL_checkstring(L, 2);
+    unsigned count = dd_natural_params(L, self, 3);
+    dd_err err;
+    if (dd_conn_queue(self->conn, sql, self->values, count, &err)) return dd_raise(L, &err);
+    return 0;
+}
+
+/* conn:finish() -> what execute returns, for the oldest statement under way */
 static int conn_finish(lua_State *L) {
     dd_lua_conn *self = dd_check_conn(L, 1);
     dd_result result;
@@ -166,6 +177,8 @@ static int conn_info(lua_State *L) {
     lua_setfield(L, -2, "state");
     lua_pushboolean(L, dd_conn_in_transaction(self->conn));
     lua_setfield(L, -2, "in_transaction");
+    lua_pushinteger(L, (lua_Integer)dd_conn_queued(self->conn));
+    lua_setfield(L, -2, "queued");
     return 1;
 }
 
@@ -286,6 +299,7 @@ static const luaL_Reg methods[] = {
     {"execute", conn_execute},
     {"put", conn_put},
     {"send", conn_send},
+    {"queue", conn_queue},
     {"finish", conn_finish},
     {"rows", conn_rows},
     {"query", conn_query},

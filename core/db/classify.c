@@ -188,3 +188,20 @@ dd_phase dd_phase_of(const char *sql) {
     else if (take_word(&at, "xa")) commits = take_word(&at, "prepare") || take_word(&at, "commit");
     return commits ? DD_PHASE_COMMIT : DD_PHASE_STATEMENT;
 }
+
+dd_block dd_block_after(const char *sql) {
+    const char *at = sql;
+    if (take_word(&at, "begin")) return DD_BLOCK_OPEN;
+    if (take_word(&at, "start")) return take_word(&at, "transaction") ? DD_BLOCK_OPEN : DD_BLOCK_KEPT;
+    if (take_word(&at, "prepare"))
+        return take_word(&at, "transaction") ? DD_BLOCK_ENDED : DD_BLOCK_KEPT;
+    if (!take_word(&at, "commit") && !take_word(&at, "end") && !take_word(&at, "rollback") &&
+        !take_word(&at, "abort"))
+        return DD_BLOCK_KEPT;
+    if (take_word(&at, "prepared")) return DD_BLOCK_KEPT;
+    if (!take_word(&at, "work")) (void)take_word(&at, "transaction");
+    if (take_word(&at, "to")) return DD_BLOCK_OPEN;
+    return take_word(&at, "and") && take_word(&at, "chain") ? DD_BLOCK_OPEN : DD_BLOCK_ENDED;
+}
+
+bool dd_first_word_is(const char *sql, const char *word) { return take_word(&sql, word); }

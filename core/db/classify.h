@@ -21,6 +21,18 @@ typedef enum {
 /* The phase that a statement is in, by its first words. */
 dd_phase dd_phase_of(const char *sql);
 
+typedef enum {
+    DD_BLOCK_KEPT,        /* as it was */
+    DD_BLOCK_OPEN,        /* a transaction goes on behind it: BEGIN, ROLLBACK TO, COMMIT AND CHAIN */
+    DD_BLOCK_ENDED        /* no transaction is left: COMMIT, ROLLBACK, PREPARE TRANSACTION */
+} dd_block;
+
+/* What a statement of PostgreSQL that succeeds does with the transaction block. */
+dd_block dd_block_after(const char *sql);
+
+/* Whether `word` is the first of the statement, blanks and comments aside. */
+bool dd_first_word_is(const char *sql, const char *word);
+
 /*
  * Fills class and outcome of `err` from code (MySQL), sqlstate (PostgreSQL; "" when the connection
  * was lost) and text (err->message), and a hint where there is one to give.

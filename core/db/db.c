@@ -102,21 +102,59 @@ dd_status dd_conn_send(dd_conn *conn, const char *sql, const dd_value *params, u
     if (status == DD_OK) status = prepare_text(conn, sql, count, &text, err);
     if (status == DD_OK) {
         status = conn->driver->send(conn, (const char *)text.data, params, count, err);
+        conn->queued = status == DD_OK;
         dd_conn_enter(conn, status == DD_OK ? DD_CONN_SENT : DD_CONN_IDLE);
     }
     dd_buf_free(&text);
     return labeled(conn, status, err);
 }
 
+static dd_status queue_text(dd_conn *conn, const char *text, const dd_value *params,
+                            unsigned count, dd_err *err) {
+    const dd_driver *driver = conn->driver;
+    if (driver->queue) return driver->queue(conn, text, params, count, err);
+    dd_result *done = &conn->done[conn->queued];
+    *done = (dd_result){0};
+    if (driver->send(conn, text, params, count, err) != DD_OK) return DD_FAIL;
+    return driver->finish(conn, done, err);
+}
+
+dd_status dd_conn_queue(dd_conn *conn, const char *sql, const dd_value *params, unsigned count,
+                        dd_err *err) {
+    dd_buf text = {0};
+    dd_status status = need_state(conn, conn->piped ? DD_CONN_SENT : DD_CONN_IDLE, err);
+    if (status == DD_OK && conn->queued == DD_CONN_QUEUE_LIMIT)
+        status = dd_fail(err, DD_USAGE, "%u statements are under way already", conn->queued);
+    if (status == DD_OK) status = prepare_text(conn, sql, count, &text, err);
+    if (status == DD_OK) status = queue_text(conn, (const char *)text.data, params, count, err);
+    if (status == DD_OK) {
+        conn->queued++;
+        conn->piped = true;
+        dd_conn_enter(conn, DD_CONN_SENT);
+    }
+    dd_buf_free(&text);
+    return labeled(conn, status, err);
+}
+
+unsigned dd_conn_queued(const dd_conn *conn) { return conn->queued; }
+
+static dd_status finish_first(dd_conn *conn, dd_result *result, dd_err *err) {
+    if (!conn->piped || conn->driver->queue) return conn->driver->finish(conn, result, err);
+    *result = conn->done[0];
+    memmove(conn->done, conn->done + 1, (conn->queued - 1) * sizeof *conn->done);
+    return DD_OK;
+}
+
+/* A broken connection too has something to say about each statement that was sent on it. */
 dd_status dd_conn_finish(dd_conn *conn, dd_result *result, dd_err *err) {
     dd_result unread;
     if (!result) result = &unread;
     *result = (dd_result){0};
-    dd_status status = need_state(conn, DD_CONN_SENT, err);
-    if (status == DD_OK) {
-        status = conn->driver->finish(conn, result, err);
-        dd_conn_enter(conn, DD_CONN_IDLE);
-    }
+    if (conn->queued == 0) return labeled(conn, need_state(conn, DD_CONN_SENT, err), err);
+    dd_status status = finish_first(conn, result, err);
+    conn->queued--;
+    if (conn->queued == 0) conn->piped = false;
+    dd_conn_enter(conn, conn->queued ? DD_CONN_SENT : DD_CONN_IDLE);
     return labeled(conn, status, err);
 }
 

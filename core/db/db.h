@@ -4,9 +4,10 @@
 /*
  * One connection to one database server, the same for both drivers.
  *
- *   open -> idle -> (statement sent -> idle | stream open -> idle | load open -> idle) -> closed
+ *   open -> idle -> (statements sent -> idle | stream open -> idle | load open -> idle) -> closed
  *
- * One thing at a time: a statement while a stream or a load is open fails with class `usage`. A
+ * One thing at a time: a statement while a stream or a load is open fails with class `usage`. Only
+ * dd_conn_queue has several statements under way, which are one thing. A
  * connection whose socket or protocol failed is `broken` and only takes close. A connection belongs
  * to one thread at a time; dd_conn_cancel alone may be called from another.
  *
@@ -59,7 +60,8 @@ DD_MUST_CHECK dd_status dd_conn_open(const char *driver, const char *label,
 void dd_conn_close(dd_conn *conn); /* NULL is fine; an open stream or load must be closed first */
 
 dd_state dd_conn_state(const dd_conn *conn);
-/* True between BEGIN and COMMIT or ROLLBACK, a failed transaction included. */
+/* True between BEGIN and COMMIT or ROLLBACK, a failed transaction included. While statements are
+ * under way: as it was when the last of them was sent, or as that one leaves it. */
 bool dd_conn_in_transaction(const dd_conn *conn);
 /* True when an idle connection is of no more use: the server closed it, as a look at the socket shows
  * without a round trip. */
@@ -94,6 +96,24 @@ DD_MUST_CHECK dd_status dd_conn_execute(dd_conn *conn, const char *sql, const dd
 DD_MUST_CHECK dd_status dd_conn_send(dd_conn *conn, const char *sql, const dd_value *params,
                                      unsigned count, dd_err *err);
 DD_MUST_CHECK dd_status dd_conn_finish(dd_conn *conn, dd_result *result, dd_err *err);
+
+#define DD_CONN_QUEUE_LIMIT 8
+
+/*
+ * Sends a statement behind those that were queued before, without waiting for them (PostgreSQL:
+ * pipeline mode; MySQL: the work is done now). Each takes one dd_conn_finish, in order. At most
+ * DD_CONN_QUEUE_LIMIT are under way, one more fails with class `usage`; so does COPY.
+ *
+ * A failed statement does not keep the next from being run, and inside a transaction the server
+ * refuses it. Where the BEGIN itself is still under way, what is queued behind it is run only if the
+ * BEGIN and all before it succeeded, up to the end of the transaction: alone it would commit by
+ * itself. On a lost connection each has its own outcome: unknown for a COMMIT, for what stands before
+ * one, and for what is in no transaction.
+ */
+DD_MUST_CHECK dd_status dd_conn_queue(dd_conn *conn, const char *sql, const dd_value *params,
+                                      unsigned count, dd_err *err);
+/* Statements, queued or sent, whose result was not taken yet. */
+unsigned dd_conn_queued(const dd_conn *conn);
 
 /*
  * Opens a stream of rows. `want` is a string of kind letters, one a column, or NULL for each

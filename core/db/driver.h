@@ -19,6 +19,10 @@ struct dd_conn {
     char product[16];          /* set by the driver's open */
     char version[96];
     uint64_t session;
+    /* Kept by db.c. */
+    unsigned queued;           /* statements under way */
+    bool piped;                /* they came by dd_conn_queue */
+    dd_result done[DD_CONN_QUEUE_LIMIT]; /* their results, where the driver cannot queue */
 };
 
 struct dd_stream {
@@ -55,6 +59,10 @@ struct dd_driver {
     void (*cancel)(dd_conn *conn);
     dd_status (*send)(dd_conn *conn, const char *sql, const dd_value *params, unsigned count,
                       dd_err *err);
+    /* Sends behind the `queued` statements of the connection; NULL: the driver has to be waited for.
+     * `finish` is then for the oldest, also on a connection that broke meanwhile. */
+    dd_status (*queue)(dd_conn *conn, const char *sql, const dd_value *params, unsigned count,
+                       dd_err *err);
     dd_status (*finish)(dd_conn *conn, dd_result *result, dd_err *err);
     dd_status (*stream_open)(dd_conn *conn, const char *sql, const dd_value *params, unsigned count,
                              const char *want, bool bulk, dd_stream **out, dd_err *err);

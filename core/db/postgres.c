@@ -27,6 +27,7 @@ static void on_notice(void *owner, const PGresult *notice) {
     const char *state = PQresultErrorField(notice, PG_DIAG_SQLSTATE);
     if (!severity) return;
     if (strcmp(severity, "WARNING") == 0) pg->warned = true;
+    if (state && strcmp(state, "25P01") == 0) pg->no_block = true;
     if (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0) {
         dd_err_text(pg->last_words, sizeof pg->last_words, text ? text : "session was ended");
         dd_err_text(pg->last_sqlstate, sizeof pg->last_sqlstate, state ? state : "");
@@ -149,6 +150,7 @@ static dd_status pg_open(const dd_setting *settings, unsigned count, double conn
 static bool pg_in_transaction(const dd_conn *conn) {
     const dd_pg *pg = (const dd_pg *)conn;
     if (conn->state == DD_CONN_BROKEN) return false; /* libpq may not have seen the end of it yet */
+    if (conn->piped) return pg->block || pg->sent[conn->queued - 1].in_block;
     switch (PQtransactionStatus(pg->pq)) {
     case PQTRANS_INTRANS:
     case PQTRANS_INERROR: return true;
@@ -196,6 +198,9 @@ dd_status dd_pg_send(dd_conn *conn, const char *sql, const dd_value *params, uns
 
 static dd_status pg_finish(dd_conn *conn, dd_result *result, dd_err *err) {
     dd_pg *pg = dd_pg_of(conn);
+#ifdef LIBPQ_HAS_PIPELINING
+    if (conn->piped) return dd_pg_finish_queued(pg, result, err);
+#endif
     if (!pg->stopped) dd_pg_limit(pg);
     return dd_pg_doubt(pg, dd_pg_complete(pg, NULL, result, err), err);
 }
@@ -220,6 +225,9 @@ const dd_driver dd_driver_postgres = {
     .hung_up = pg_hung_up,
     .cancel = pg_cancel,
     .send = dd_pg_send,
+#ifdef LIBPQ_HAS_PIPELINING
+    .queue = dd_pg_queue,
+#endif
     .finish = pg_finish,
     .stream_open = dd_pg_stream_open,
     .stream_next = dd_pg_stream_next,

@@ -23,17 +23,31 @@ typedef enum {
 
 typedef struct dd_pg_cancel dd_pg_cancel;
 
+/* What has to be known about a queued statement when its result comes. */
+typedef struct dd_pg_sent {
+    dd_phase phase;
+    bool in_block;           /* inside a transaction block, if those before it succeed */
+    bool synced;             /* a Sync was sent behind it */
+} dd_pg_sent;
+
 typedef struct dd_pg {
     dd_conn base;
     PGconn *pq;              /* owned */
     dd_pg_cancel *cancel;    /* owned; made at connect, so that any thread can use it */
-    /* Of the statement under way, set by dd_pg_start. */
+    /* Of the statement under way, set by dd_pg_start; of queued ones, of that whose result is read. */
     dd_phase phase;
     bool in_block;           /* it was sent inside a transaction block */
+    bool synced;             /* its results end with those of a Sync */
     bool warned;             /* a WARNING came */
+    bool no_block;           /* ... that said that there is no transaction to end */
     dd_pg_wake stopped;      /* why it was cancelled, or READY */
     dd_deadline deadline;    /* of the call under way */
     bool reread;             /* the next wait reads without waiting, see dd_pg_wait */
+    /* Of queued statements, see postgres_queue.c. */
+    dd_pg_sent sent[DD_CONN_QUEUE_LIMIT]; /* the first base.queued, the oldest first */
+    bool block;              /* a transaction block is open behind the last, if all succeed */
+    bool grouped;            /* the last waits for its Sync */
+    dd_pg_wake missed;       /* why one was cancelled before: that may hit the next; or READY */
     /* What a server that ends the session says while nothing is under way; "" before. */
     char last_words[256];
     char last_sqlstate[6];
@@ -48,6 +62,8 @@ static inline dd_pg *dd_pg_of(dd_conn *conn) { return (dd_pg *)conn; }
  * was never sent is not `ambiguous`, and sets what belongs to a statement.
  */
 DD_MUST_CHECK dd_status dd_pg_start(dd_pg *pg, const char *sql, dd_err *err);
+/* The check alone: fails when the connection is lost, and fills err as for what was not sent. */
+DD_MUST_CHECK dd_status dd_pg_there(dd_pg *pg, dd_err *err);
 /* A further call of the same statement has the connection's time-out anew. */
 void dd_pg_limit(dd_pg *pg);
 
@@ -86,6 +102,9 @@ DD_MUST_CHECK dd_status dd_pg_complete(dd_pg *pg, PGresult *last, dd_result *res
  * been done. Returns status. */
 dd_status dd_pg_doubt(dd_pg *pg, dd_status status, dd_err *err);
 
+/* Fills err for a statement that was given up, or would have been, had the server answered; `why` it
+ * was. Always DD_FAIL. */
+dd_status dd_pg_stopped(dd_pg *pg, dd_pg_wake why, bool answered, dd_err *err);
 /* Fills err from a result that is an error, or from the connection when that is NULL. A lost
  * connection becomes BROKEN. Always DD_FAIL. */
 dd_status dd_pg_error(dd_pg *pg, const PGresult *result, dd_err *err);
@@ -128,6 +147,15 @@ void dd_pg_cancel_free(dd_pg_cancel *cancel);
 /* Asks the server to stop what the session does. True when it has taken the request; false when it
  * did not within DD_PG_PATIENCE, and the request may still arrive at any time. Any thread. */
 bool dd_pg_cancel_send(dd_pg_cancel *cancel);
+
+/* ---- postgres_queue.c ---- */
+
+#ifdef LIBPQ_HAS_PIPELINING
+DD_MUST_CHECK dd_status dd_pg_queue(dd_conn *conn, const char *sql, const dd_value *params,
+                                    unsigned count, dd_err *err);
+/* The outcome of the oldest queued statement. */
+DD_MUST_CHECK dd_status dd_pg_finish_queued(dd_pg *pg, dd_result *result, dd_err *err);
+#endif
 
 /* ---- entries of the driver's table: postgres.c, postgres_stream.c, postgres_load.c ---- */
 

@@ -61,7 +61,7 @@ dd_pg_wake dd_pg_flush(dd_pg *pg) {
 dd_pg_wake dd_pg_result(dd_pg *pg, PGresult **out) {
     *out = NULL;
     while (PQisBusy(pg->pq)) {
-        dd_pg_wake wake = dd_pg_wait(pg, false);
+        dd_pg_wake wake = dd_pg_wait(pg, PQflush(pg->pq) > 0); /* a queue may not be sent yet */
         if (wake == DD_PG_LOST) break; /* PQgetResult makes an error of it, and does not block */
         if (wake != DD_PG_READY) return wake;
     }
@@ -95,9 +95,8 @@ static void copy_fields(const PGresult *result, dd_err *err) {
     if (hint) dd_err_text(err->hint, sizeof err->hint, hint);
 }
 
-/* The statement was cancelled by us, or would have been, had the server answered. */
-static dd_status stopped_error(dd_pg *pg, bool answered, dd_err *err) {
-    if (pg->stopped == DD_PG_INTERRUPTED)
+dd_status dd_pg_stopped(dd_pg *pg, dd_pg_wake why, bool answered, dd_err *err) {
+    if (why == DD_PG_INTERRUPTED)
         (void)dd_fail(err, DD_CANCELED, "interrupted");
     else if (answered)
         (void)dd_fail(err, DD_TRANSIENT, "statement exceeded its limit of %g s", pg->base.timeout);
@@ -117,7 +116,8 @@ dd_status dd_pg_error(dd_pg *pg, const PGresult *result, dd_err *err) {
     const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     const char *main_text = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
     if (PQstatus(pg->pq) != CONNECTION_OK) dd_conn_enter(&pg->base, DD_CONN_BROKEN);
-    if (pg->stopped && state && strcmp(state, "57014") == 0) return stopped_error(pg, true, err);
+    const dd_pg_wake why = pg->stopped ? pg->stopped : pg->missed;
+    if (why && state && strcmp(state, "57014") == 0) return dd_pg_stopped(pg, why, true, err);
     *err = (dd_err){0};
     if (state) dd_err_text(err->sqlstate, sizeof err->sqlstate, state);
     if (main_text) {
@@ -136,18 +136,21 @@ dd_status dd_pg_error(dd_pg *pg, const PGresult *result, dd_err *err) {
 
 /* ---- the statement under way ---- */
 
-dd_status dd_pg_start(dd_pg *pg, const char *sql, dd_err *err) {
+/* A server that ended the session has said so already: read it, before anything is sent. */
+dd_status dd_pg_there(dd_pg *pg, dd_err *err) {
     pg->phase = DD_PHASE_STATEMENT;
-    pg->stopped = DD_PG_READY;
-    pg->warned = false;
-    dd_pg_limit(pg);
-    /* A server that ended the session has said so already: read it, before anything is sent. */
     bool there = PQconsumeInput(pg->pq) == 1;
     (void)PQisBusy(pg->pq); /* parses what was read */
-    if (!there || pg->last_words[0] || PQstatus(pg->pq) != CONNECTION_OK) {
-        dd_conn_enter(&pg->base, DD_CONN_BROKEN);
-        return dd_pg_error(pg, NULL, err);
-    }
+    if (there && !pg->last_words[0] && PQstatus(pg->pq) == CONNECTION_OK) return DD_OK;
+    dd_conn_enter(&pg->base, DD_CONN_BROKEN);
+    return dd_pg_error(pg, NULL, err);
+}
+
+dd_status dd_pg_start(dd_pg *pg, const char *sql, dd_err *err) {
+    pg->stopped = pg->missed = DD_PG_READY;
+    pg->synced = pg->warned = pg->no_block = false;
+    dd_pg_limit(pg);
+    if (dd_pg_there(pg, err) != DD_OK) return DD_FAIL;
     pg->phase = dd_phase_of(sql);
     pg->in_block = PQtransactionStatus(pg->pq) != PQTRANS_IDLE;
     return DD_OK;
@@ -158,7 +161,7 @@ dd_status dd_pg_stop(dd_pg *pg, dd_pg_wake why, dd_err *err) {
     if (!again) pg->stopped = why;
     if (again || !dd_pg_cancel_send(pg->cancel)) {
         dd_conn_enter(&pg->base, DD_CONN_BROKEN);
-        return stopped_error(pg, false, err);
+        return dd_pg_stopped(pg, pg->stopped, false, err);
     }
     pg->deadline = dd_deadline_in(DD_PG_PATIENCE);
     return DD_OK;
@@ -261,7 +264,7 @@ dd_status dd_pg_give_up(dd_pg *pg, dd_pg_wake why, dd_err *err) {
         (void)dd_pg_error(pg, last && is_error(last) ? last : NULL, err);
     } else {
         pg->stopped = why;
-        (void)stopped_error(pg, dd_pg_abandon(pg, grace, &last), err);
+        (void)dd_pg_stopped(pg, why, dd_pg_abandon(pg, grace, &last), err);
     }
     PQclear(last);
     return DD_FAIL;
@@ -278,6 +281,12 @@ static dd_status outcome(dd_pg *pg, const PGresult *last, dd_result *result, dd_
     case PGRES_COPY_OUT:
     case PGRES_COPY_BOTH:
         return dd_fail(err, DD_USAGE, "COPY cannot be run as a statement; use a stream or a load");
+#ifdef LIBPQ_HAS_PIPELINING
+    case PGRES_PIPELINE_ABORTED:
+        (void)dd_fail(err, DD_TRANSIENT, "statement was not run, as one before it had failed");
+        memcpy(err->sqlstate, "25P02", sizeof "25P02");
+        return DD_FAIL;
+#endif
     default: return dd_pg_error(pg, last, err);
     }
     const char *tag = PQcmdStatus((PGresult *)last);
@@ -289,19 +298,31 @@ static dd_status outcome(dd_pg *pg, const PGresult *last, dd_result *result, dd_
     }
     if (pg->phase == DD_PHASE_COMMIT && strcmp(tag, "ROLLBACK") == 0)
         return dd_fail(err, DD_TRANSIENT, "transaction was rolled back instead of committed");
+    if (pg->phase == DD_PHASE_COMMIT && pg->in_block && pg->no_block)
+        return dd_fail(err, DD_TRANSIENT, "there was no transaction to commit");
     return DD_OK;
 }
 
 dd_status dd_pg_complete(dd_pg *pg, PGresult *last, dd_result *result, dd_err *err) {
     dd_status status = DD_OK;
+    bool ended = false; /* but for the Sync; where the connection is lost there is none */
     for (;;) {
         PGresult *next;
         status = dd_pg_answer(pg, &next, err);
-        if (status != DD_OK || !next) break;
+        if (status != DD_OK || (!next && (!pg->synced || ended))) break;
+        ended = !next;
+        if (ended) continue;
         ExecStatusType kind = PQresultStatus(next);
+#ifdef LIBPQ_HAS_PIPELINING
+        if (kind == PGRES_PIPELINE_SYNC) {
+            PQclear(next);
+            break;
+        }
+#endif
         keep(&last, next);
         if (kind == PGRES_COPY_IN || kind == PGRES_COPY_OUT || kind == PGRES_COPY_BOTH) {
-            (void)dd_pg_abandon(pg, 0, NULL);
+            if (pg->base.piped) dd_conn_enter(&pg->base, DD_CONN_BROKEN);
+            else (void)dd_pg_abandon(pg, 0, NULL);
             break;
         }
         /* Rows without end are read without a wait, so nobody else looks at the flag. */
@@ -311,7 +332,8 @@ dd_status dd_pg_complete(dd_pg *pg, PGresult *last, dd_result *result, dd_err *e
     }
     if (status == DD_OK) status = outcome(pg, last, result, err);
     PQclear(last);
-    if (PQstatus(pg->pq) != CONNECTION_OK) dd_conn_enter(&pg->base, DD_CONN_BROKEN);
+    const bool astray = pg->synced && ended; /* the answers are not those of the questions any more */
+    if (astray || PQstatus(pg->pq) != CONNECTION_OK) dd_conn_enter(&pg->base, DD_CONN_BROKEN);
     return status;
 }
 

@@ -416,6 +416,65 @@ static void the_phase_of_a_statement_is_told_by_its_first_words(void) {
                       phase_cases[i].sql);
 }
 
+static void the_lost_end_of_a_prepared_transaction_is_ambiguous_if_it_can_have_committed(void) {
+    static const struct {
+        const char *driver, *sql;
+        dd_class lost;
+    } cases[] = {
+        {"postgres", "PREPARE TRANSACTION 'g'", DD_AMBIGUOUS},
+        {"postgres", "COMMIT PREPARED 'g'", DD_AMBIGUOUS},
+        {"postgres", "ROLLBACK PREPARED 'g'", DD_UNAVAILABLE},
+        {"mysql", "XA PREPARE 'g'", DD_AMBIGUOUS},
+        {"mysql", "XA COMMIT 'g'", DD_AMBIGUOUS},
+        {"mysql", "XA ROLLBACK 'g'", DD_UNAVAILABLE},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const bool mysql = strcmp(cases[i].driver, "mysql") == 0;
+        dd_err err = error_of(cases[i].driver, mysql ? 2013 : 0, "", "server closed the connection",
+                              dd_phase_of(cases[i].sql));
+        CHECK_MESSAGE(err.class_ == cases[i].lost, "%s", cases[i].sql);
+    }
+}
+
+static const struct block_case {
+    const char *sql;
+    dd_block after;
+} block_cases[] = {
+    {"BEGIN", DD_BLOCK_OPEN},
+    {"/* now */ begin isolation level serializable", DD_BLOCK_OPEN},
+    {"START TRANSACTION READ ONLY", DD_BLOCK_OPEN},
+    {"ROLLBACK TO s", DD_BLOCK_OPEN},
+    {"rollback transaction to savepoint s", DD_BLOCK_OPEN},
+    {"abort work and chain", DD_BLOCK_OPEN},
+    {"COMMIT AND CHAIN", DD_BLOCK_OPEN},
+    {"COMMIT", DD_BLOCK_ENDED},
+    {"commit work and no chain", DD_BLOCK_ENDED},
+    {"END;", DD_BLOCK_ENDED},
+    {"ROLLBACK TRANSACTION", DD_BLOCK_ENDED},
+    {"abort", DD_BLOCK_ENDED},
+    {"PREPARE TRANSACTION 'g'", DD_BLOCK_ENDED},
+    {"PREPARE p AS SELECT 1", DD_BLOCK_KEPT},
+    {"COMMIT PREPARED 'g'", DD_BLOCK_KEPT},
+    {"ROLLBACK PREPARED 'g'", DD_BLOCK_KEPT},
+    {"SAVEPOINT begin", DD_BLOCK_KEPT},
+    {"SET LOCAL lock_timeout = '1s'", DD_BLOCK_KEPT},
+    {"beginning", DD_BLOCK_KEPT},
+    {"", DD_BLOCK_KEPT},
+};
+
+static void what_a_statement_leaves_of_the_transaction_is_told_by_its_words(void) {
+    for (size_t i = 0; i < sizeof block_cases / sizeof block_cases[0]; i++)
+        CHECK_MESSAGE(dd_block_after(block_cases[i].sql) == block_cases[i].after, "%s",
+                      block_cases[i].sql);
+}
+
+static void the_first_word_stands_behind_blanks_and_comments(void) {
+    CHECK(dd_first_word_is("copy t from stdin", "copy"));
+    CHECK(dd_first_word_is("-- x\n /* y */ COPY(select 1) to stdout", "copy"));
+    CHECK(!dd_first_word_is("copying", "copy"));
+    CHECK(!dd_first_word_is("select copy", "copy"));
+}
+
 int main(void) {
     RUN(every_code_of_the_tables_has_the_class_that_they_say);
     RUN(every_row_is_reached_by_its_own_example);
@@ -424,5 +483,8 @@ int main(void) {
     RUN(a_hint_is_given_and_the_servers_own_hint_is_kept);
     RUN(hints_fit_and_are_sentences);
     RUN(the_phase_of_a_statement_is_told_by_its_first_words);
+    RUN(the_lost_end_of_a_prepared_transaction_is_ambiguous_if_it_can_have_committed);
+    RUN(what_a_statement_leaves_of_the_transaction_is_told_by_its_words);
+    RUN(the_first_word_stands_behind_blanks_and_comments);
     return CHECK_RESULT();
 }
