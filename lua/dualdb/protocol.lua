@@ -119,7 +119,7 @@ function protocol.of(db, primary, secondary)
   local found = protocol.probe(db.policy, primary, secondary)
   for _, text in ipairs(found.warnings) do log.emit("warn", text) end
   db.state:set("protocol", found.name)
-  rawset(db, "protocol", found)
+  db.protocol = found
   return found
 end
 

@@ -285,6 +285,12 @@ local function give_up(db, tx)
   end)
 end
 
+--- The side that takes no part, if there is one.
+local function missing(parts)
+  if not parts.primary then return "primary" end
+  return not parts.secondary and "secondary" or nil
+end
+
 local function attempt(db, fn, options, deadline)
   local parts = {}
   local guard <close> = setmetatable({}, { __close = function() release(db, parts) end })
@@ -293,8 +299,8 @@ local function attempt(db, fn, options, deadline)
   local tx = begin(db, parts, deadline)
   local dual <close> = tx.dual
   db.current = tx
-  local results = table.pack(pcall(fn, tx))
-  db.current = nil
+  local results = table.pack(pcall(db.without, db, missing(parts), fn, tx))
+  db.current = false
   if results[1] and tx.refused then results = { false, tx.refused, n = 2 } end
   if results[1] then
     local ok, err = pcall(complete, db, tx)

@@ -2,6 +2,7 @@
 
 local mysql = require "dualdb.schema.mysql"
 local postgres = require "dualdb.schema.postgres"
+local remembered = require "dualdb.schema.remembered"
 
 local INSPECT = { mysql = mysql.inspect, postgres = postgres.inspect }
 
@@ -12,19 +13,47 @@ Schema.__index = Schema
 --- dualdb's own tables are never models.
 Schema.OWN_PREFIX = "dualdb_"
 
----@param sides { primary: dualdb.Side, secondary: dualdb.Side }
+---@param sides { primary: dualdb.Side, secondary: dualdb.Side, state: dualdb.State|nil }
 function Schema.new(sides)
   return setmetatable({ sides = sides, known = {} }, Schema)
+end
+
+--- Reads a side's tables, and remembers them for the time when it is down.
+local function read(self, side_name)
+  local side, state = self.sides[side_name], self.sides.state
+  local tables, names = side:with(INSPECT[side.driver])
+  local known = { tables = tables, names = names }
+  if state then
+    local packed = remembered.pack(known)
+    if state:get("schema_" .. side_name) ~= packed then state:set("schema_" .. side_name, packed) end
+  end
+  return known
+end
+
+--- Says which side is down: as long as it is, its tables are what they were. Writes and reads that go
+--- on without it need no more; nothing else may take them for what they are.
+---@param side_name "primary"|"secondary"|nil
+function Schema:without(side_name)
+  self.down = side_name
+  self.recalled = nil
+end
+
+local function recall(self, side_name)
+  if not self.recalled then
+    local text = self.sides.state and self.sides.state:get("schema_" .. side_name)
+    self.recalled = text and remembered.unpack(text) or read(self, side_name)
+  end
+  return self.recalled
 end
 
 --- Name -> table, and the names in order, of one side.
 ---@param side_name "primary"|"secondary"
 function Schema:tables(side_name)
   local known = self.known[side_name]
-  if not known then
-    local side = self.sides[side_name]
-    local tables, names = side:with(INSPECT[side.driver])
-    known = { tables = tables, names = names }
+  if not known and self.down == side_name then
+    known = recall(self, side_name)
+  elseif not known then
+    known = read(self, side_name)
     self.known[side_name] = known
   end
   return known.tables, known.names
