@@ -33,9 +33,10 @@ local FAILURES_KEPT = 20
 
 -- ---- deciding ----
 
---- What a strategy said, as the canonical row that both sides shall have (nil: no row), or
---- "skip", reason; "refused" when the primary's row cannot cross.
-local function decide(spec, strategy, found)
+--- What a strategy said, as "row" and the canonical row that both sides shall have (nil: no row),
+--- or "skip", reason; "refused", reason when the primary's row cannot cross.
+---@param found dualdb.Found
+function repair.decide(spec, strategy, found)
   local a = found.primary and row.unpack(spec, found.primary)
   local b = found.secondary and row.unpack(spec, found.secondary)
   local ok, said = pcall(strategy, a, b, {
@@ -80,7 +81,7 @@ local function changes_for(found, wanted)
 end
 
 local function plan_one(spec, strategy, found, options)
-  local verdict, wanted = decide(spec, strategy, found)
+  local verdict, wanted = repair.decide(spec, strategy, found)
   if verdict ~= "row" then return nil, wanted, verdict == "refused" end
   local changes = changes_for(found, wanted)
   for _, change in ipairs(changes) do

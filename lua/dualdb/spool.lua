@@ -4,7 +4,7 @@
 local Spool = {}
 Spool.__index = Spool
 
-local FORMAT = "<s1 s4 s4 s4 s4 s4"
+local FORMAT = "<s1 s4 s4 s4 s4 s4 B"
 local ABSENT = ""  -- no canonical row is empty: every model has a key column
 
 ---@class dualdb.Found
@@ -14,6 +14,7 @@ local ABSENT = ""  -- no canonical row is empty: every model has a key column
 ---@field secondary string|nil
 ---@field column string|nil       why the secondary cannot hold the primary's row
 ---@field reason string|nil
+---@field pending boolean|nil     the key has an entry in the journal
 
 function Spool.new()
   return setmetatable({ file = assert(io.tmpfile()), count = 0 }, Spool)
@@ -22,7 +23,8 @@ end
 ---@param found dualdb.Found
 function Spool:add(found)
   local record = FORMAT:pack(found.kind, found.key, found.primary or ABSENT,
-    found.secondary or ABSENT, found.column or ABSENT, found.reason or ABSENT)
+    found.secondary or ABSENT, found.column or ABSENT, found.reason or ABSENT,
+    found.pending and 1 or 0)
   assert(self.file:write(("<I4"):pack(#record), record))
   self.count = self.count + 1
 end
@@ -46,10 +48,10 @@ function Spool:each()
     local length = ("<I4"):unpack(head)
     local record = self.file:read(length)
     at = at + 4 + length
-    local kind, key, primary, secondary, column, reason = FORMAT:unpack(record)
+    local kind, key, primary, secondary, column, reason, pending = FORMAT:unpack(record)
     return {
       kind = kind, key = key, primary = present(primary), secondary = present(secondary),
-      column = present(column), reason = present(reason),
+      column = present(column), reason = present(reason), pending = pending == 1 or nil,
     }
   end
 end

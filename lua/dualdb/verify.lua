@@ -3,6 +3,7 @@
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
+local journal = require "dualdb.journal"
 local recheck = require "dualdb.recheck"
 local policies = require "dualdb.policies"
 local quarantine = require "dualdb.quarantine"
@@ -27,6 +28,7 @@ local PENDING_BYTES = 8 * 1024 * 1024
 ---@field changed integer
 ---@field not_verified integer     rows that could not be judged
 ---@field quarantined integer      of the differences: rows that the secondary cannot hold
+---@field pending integer          of the differences: keys in the journal, which a replay mends
 ---@field policies table<string, integer>   values that each changed before they were compared
 ---@field method string
 ---@field chunks integer
@@ -48,7 +50,7 @@ function Report:differences()
     if not found then return nil end
     local both = found.kind == "changed"
     return {
-      kind = found.kind, column = found.column, reason = found.reason,
+      kind = found.kind, column = found.column, reason = found.reason, pending = found.pending,
       key = row.unpack_key(spec, found.key),
       columns = both and row.changed_columns(spec, found.primary, found.secondary) or {},
       primary = found.primary and row.unpack(spec, found.primary),
@@ -77,6 +79,7 @@ function Report:write_jsonl(write)
       parts[#parts + 1] = (',"%s":%s'):format(side,
         found[side] and core.row_json(spec.kinds, found[side], spec.names) or "null")
     end
+    if found.pending then parts[#parts + 1] = ',"pending":true' end
     if found.reason then
       parts[#parts + 1] = (',"reason":%s'):format(core.json_string(
         quarantine.text(found.column, found.reason)))
@@ -89,22 +92,42 @@ local function new_report(name)
   return setmetatable({
     model = name, verdict = "not_verified", rows_primary = 0, rows_secondary = 0, missing = 0,
     extra = 0, changed = 0, not_verified = 0, method = "stream", chunks = 0, columns = {},
-    uncovered = {}, seconds = 0, quarantined = 0, policies = {},
+    uncovered = {}, seconds = 0, quarantined = 0, pending = 0, policies = {},
   }, Report)
 end
 
+--- Adds the digests of differences whose keys have an entry in a journal to `pending`.
+local function look_in_journals(conns, spec, found, pending)
+  local digests = {}
+  for i, item in ipairs(found) do digests[i] = core.digest(item.key) end
+  for _, side in ipairs { "primary", "secondary" } do
+    for digest in pairs(journal.dirty(conns[side], spec.name, digests)) do
+      pending[digest] = true
+    end
+  end
+end
+
 --- Collects raw differences and passes the confirmed ones on to the report.
-local function collector(report, spec, conns)
+local function collector(report, spec, conns, ignore_journal)
   local pending, bytes = {}, 0
   local function flush()
     if #pending == 0 then return end
     local batch = pending
     pending, bytes = {}, 0
+    local in_journal, confirmed = {}, {}
+    -- Before and after: a replay that mends a row meanwhile takes its entry away.
+    if not ignore_journal then look_in_journals(conns, spec, batch, in_journal) end
     report.not_verified = report.not_verified + recheck.confirm(conns, spec, batch, function(found)
+      confirmed[#confirmed + 1] = found
+    end)
+    if not ignore_journal then look_in_journals(conns, spec, confirmed, in_journal) end
+    for _, found in ipairs(confirmed) do
       report[found.kind] = report[found.kind] + 1
       if found.reason then report.quarantined = report.quarantined + 1 end
+      found.pending = in_journal[core.digest(found.key)]
+      if found.pending then report.pending = report.pending + 1 end
       report.spool:add(found)
-    end)
+    end
   end
   local function add(_, key, primary, secondary)
     local seen = primary ~= nil or secondary ~= nil  -- else only the key is known
@@ -117,7 +140,7 @@ local function collector(report, spec, conns)
   return add, flush
 end
 
-local function compare(db, spec, report, progress)
+local function compare(db, spec, report, progress, ignore_journal)
   local primary, secondary = db.primary:acquire(), db.secondary:acquire()
   local again = { primary = db.primary:acquire(), secondary = db.secondary:acquire() }
   local guard <close> = setmetatable({}, { __close = function()
@@ -126,7 +149,7 @@ local function compare(db, spec, report, progress)
     db.primary:release(again.primary)
     db.secondary:release(again.secondary)
   end })
-  local add, flush = collector(report, spec, again)
+  local add, flush = collector(report, spec, again, ignore_journal)
   local crossing = policies.crossing(spec)
   local result = core.compare {
     primary = primary, secondary = secondary,
@@ -160,7 +183,7 @@ end
 --- verdict `not_verified` and is in report.error. An interrupt is raised.
 ---@param db dualdb.Database
 ---@param model_name string
----@param options { progress: function|nil }|nil
+---@param options { progress: function|nil, ignore_journal: boolean|nil }|nil
 ---@return dualdb.Report
 function verify.run(db, model_name, options)
   options = options or {}
@@ -172,7 +195,7 @@ function verify.run(db, model_name, options)
     report.spec = spec
     report.columns, report.uncovered = spec.names, spec.uncovered
     report.method = spec.ordered and "stream" or "stream-partitioned"
-    compare(db, spec, report, options.progress)
+    compare(db, spec, report, options.progress, options.ignore_journal)
     judge(report)
   end)
   report.seconds = core.clock() - started

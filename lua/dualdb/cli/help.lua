@@ -14,7 +14,7 @@ TOPICS["exit-codes"] = [[
 Exit codes:
 
     0  done; for verify: equal
-    1  differences remain; or a script of yours failed by itself
+    1  differences remain, or writes in the journal; or a script of yours failed by itself
     2  the command line makes no sense
     3  the configuration or the credentials are wrong
     4  the primary is unavailable

@@ -13,8 +13,9 @@ local cli = {}
 
 --- In the order of `dualdb help`.
 local COMMANDS = {
-  "run", "setup", "health", "models", "schema", "sync", "verify", "repair", "quarantine", "shell",
-  "sandbox", "help",
+  "run", "setup", "health", "models", "schema", "sync", "verify", "repair", "journal", "recover",
+  "quarantine",
+  "shell", "sandbox", "help",
 }
 
 local function load_commands()

@@ -11,14 +11,17 @@ function select_models.add_to_parser(cmd)
 end
 
 --- For a command of several actions on models, none named meaning all: `summaries` is a list of
---- { name, summary }.
+--- { name, summary }. Returns their parsers by name.
 function select_models.add_actions(cmd, summaries)
+  local actions = {}
   cmd:command_target("action")
   for _, entry in ipairs(summaries) do
     local action = cmd:command(entry[1]):summary(entry[2]):add_help(false)
     action:description(entry[2]:gsub("^%l", string.upper) .. ".")
     action:argument("models", "the models by name (default: all)"):args("*"):argname("MODEL")
+    actions[entry[1]] = action
   end
+  return actions
 end
 
 local function check(what, given, known)

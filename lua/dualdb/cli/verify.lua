@@ -45,6 +45,7 @@ local function first_differences(report)
     lines[#lines + 1] = ("  %-8s %s%s"):format(difference.kind,
       key_text(report.spec, difference.key),
       #columns > 0 and "  in " .. table.concat(columns, ", ") or "")
+    if difference.pending then lines[#lines] = lines[#lines] .. "  pending" end
     if difference.reason then
       lines[#lines] = ("%s  cannot cross: %s"):format(lines[#lines],
         text.visible(quarantine.text(difference.column, difference.reason)))
@@ -55,7 +56,7 @@ end
 
 local FIELDS = {
   "model", "verdict", "reason", "rows_primary", "rows_secondary", "missing", "extra", "changed",
-  "not_verified", "quarantined", "policies", "method", "chunks", "seconds", "error",
+  "not_verified", "quarantined", "pending", "policies", "method", "chunks", "seconds", "error",
 }
 
 local function entry_of(report)
@@ -98,6 +99,10 @@ local function show(entries, details, out)
     for _, line in ipairs(lines) do out.print(line) end
     if total > #lines then
       out.print(("  and %s more"):format(progress.count(total - #lines)))
+    end
+    if (entry.pending or 0) > 0 then
+      out.print(("  %s pending: in the journal, for `dualdb journal replay`"):format(
+        progress.count(entry.pending)))
     end
     if entry.reason and not entry.error then
       out.print(("\n%s: not verified: %s"):format(text.visible(entry.model), entry.reason))
