@@ -141,13 +141,16 @@ local SYNC = {
 
 local POLICY = {
   preset = { one_of("available", "strict"), '"available" or "strict"' },
-  commit = { one_of("atomic", "journaled"), '"atomic" or "journaled"' },
+  commit = { one_of("atomic", "journaled", "a1", "a2"), '"atomic", "journaled", "a1" or "a2"' },
   deadline = { positive, "a number of seconds above 0" },
   retry = { is "table", "a table" },
   breaker = { is "table", "a table" },
   max_staleness = { not_negative, "a number of seconds" },
   connect_timeout = { positive, "a number of seconds above 0" },
   statement_timeout = { positive, "a number of seconds above 0" },
+  lock_timeout = { positive, "a number of seconds above 0" },
+  journal_cap = { count, "a whole number above 0" },
+  id_gap = { count, "a whole number above 0" },
 }
 local RETRY = {
   base = { positive, "a number of seconds above 0" },
@@ -296,6 +299,9 @@ function shape.policy(value, place)
     max_staleness = given.max_staleness,
     connect_timeout = given.connect_timeout or 15,  -- a server that was suspended has to wake up
     statement_timeout = given.statement_timeout or 300,
+    lock_timeout = given.lock_timeout or (given.deadline or 10) / 2,
+    journal_cap = given.journal_cap or 100000,  -- entries of a model before it is marked as a whole
+    id_gap = given.id_gap or 1000000,
   }
   if policy.preset == "strict" and policy.commit == "journaled" then
     place:fail({ "policy", "commit" },
