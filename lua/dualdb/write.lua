@@ -138,26 +138,26 @@ end
 
 local JOURNALS = { journaled = "primary", primary_only = "primary", secondary_only = "secondary" }
 
+local function enter(tx, side)
+  if not next(tx.touched) then return end
+  journal.enter(tx, side)
+  core.crash_point "journal.entered"
+  tx.journaled = true
+end
+
 --- All that belongs to the write and is not fn's: the heartbeat and the journal. Ends before the
---- decision.
-local function complete(db, tx)
-  tx.dual:settle()
+--- decision. What the secondary was sent last is still under way here, and PREPARE goes behind it.
+local function complete(tx)
   heartbeat.ride(tx)
+  local side = JOURNALS[tx.mode]
+  if side then enter(tx, side) end
   tx.dual:prepare()
   local mismatched = tx.dual:mismatches()
-  local side = JOURNALS[tx.mode]
-  if #mismatched > 0 then
-    tx.diverged = tx:touched_by(mismatched)
-    if not side then
-      side = "primary"
-      tx.touched = tx.diverged
-    end
-  end
-  if side and next(tx.touched) then
-    journal.enter(tx, side)
-    core.crash_point "journal.entered"
-    tx.journaled = true
-  end
+  if #mismatched == 0 then return end
+  tx.diverged = tx:touched_by(mismatched)
+  if side then return end  -- they are entered
+  tx.touched = tx.diverged
+  enter(tx, "primary")
 end
 
 --- The answer of the decision was lost: asks for it. Returns when the write is committed.
@@ -303,7 +303,7 @@ local function attempt(db, fn, options, deadline)
   db.current = false
   if results[1] and tx.refused then results = { false, tx.refused, n = 2 } end
   if results[1] then
-    local ok, err = pcall(complete, db, tx)
+    local ok, err = pcall(complete, tx)
     if not ok then results = { false, err, n = 2 } end
   end
   if not results[1] then
