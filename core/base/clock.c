@@ -39,6 +39,12 @@ bool dd_sleep(double seconds) {
     }
 }
 
+unsigned long long dd_boot_clock_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (unsigned long long)now.tv_sec * 1000 + (unsigned long long)now.tv_nsec / 1000000;
+}
+
 long long dd_wall_clock_us(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);

@@ -21,6 +21,9 @@ int dd_deadline_poll_ms(dd_deadline deadline, int most);
 /* Waits; returns early, with false, when the process is interrupted (base/interrupt.h). */
 bool dd_sleep(double seconds);
 
+/* Milliseconds since the machine started, also those in which it slept: the same for all processes. */
+unsigned long long dd_boot_clock_ms(void);
+
 /* The wall clock in microseconds since 1970-01-01 00:00 UTC. */
 long long dd_wall_clock_us(void);
 

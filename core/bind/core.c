@@ -2,6 +2,7 @@
 
 #include <lauxlib.h>
 
+#include "bind/breaker.h"
 #include "bind/classify.h"
 #include "bind/conn.h"
 #include "bind/crossing.h"
@@ -31,6 +32,7 @@ int luaopen_dualdb_core(lua_State *L) {
     dd_open_crossing(L);
     dd_open_dual(L);
     dd_open_jobs(L);
+    dd_open_breaker(L);
     dd_open_classify(L);
     dd_open_system(L);
     return 1;

@@ -1,12 +1,14 @@
 #include "bind/system.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -115,6 +117,78 @@ static int core_exec(lua_State *L) {
     return dd_raise(L, &err);
 }
 
+/* user_id(): the user that the process acts as */
+static int core_user_id(lua_State *L) {
+    lua_pushinteger(L, geteuid());
+    return 1;
+}
+
+static int raise_file(lua_State *L, const char *path, const char *what) {
+    dd_err err;
+    (void)dd_fail(&err, DD_CONFIG, "%s cannot be %s: %s", path, what, strerror(errno));
+    return dd_raise(L, &err);
+}
+
+/* make_directory(path, own): with those above it that are missing, for this user alone. Raises
+ * `config` when it is not there in the end or not to be written in; with `own` also when it belongs
+ * to somebody else, or others may enter it. */
+static int core_make_directory(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    bool own = lua_toboolean(L, 2);
+    for (const char *end = strchr(path + (path[0] == '/'), '/'); end; end = strchr(end + 1, '/')) {
+        lua_pushlstring(L, path, (size_t)(end - path));
+        if (mkdir(lua_tostring(L, -1), 0700) && errno != EEXIST && errno != EROFS &&
+            errno != EACCES) /* one that is there says that too; the last one decides */
+            return raise_file(L, lua_tostring(L, -1), "made");
+        lua_pop(L, 1);
+    }
+    struct stat info;
+    if (mkdir(path, 0700) && errno != EEXIST && (errno != EROFS || access(path, F_OK)))
+        return raise_file(L, path, "made");
+    if ((own ? lstat(path, &info) : stat(path, &info)) || access(path, R_OK | W_OK | X_OK))
+        return raise_file(L, path, "used");
+    if (!S_ISDIR(info.st_mode)) errno = ENOTDIR;
+    else if (own && (info.st_uid != geteuid() || (info.st_mode & 077))) errno = EPERM;
+    else return 0;
+    return raise_file(L, path, "used");
+}
+
+static bool write_all(int fd, const char *text, size_t length) {
+    while (length) {
+        ssize_t written = write(fd, text, length);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) return false;
+        text += written;
+        length -= (size_t)written;
+    }
+    return true;
+}
+
+/* write_file_atomic(path, text): the file has its old text or the new one at any time, also when the
+ * process or the machine stops; its directory is there. */
+static int core_write_file_atomic(lua_State *L) {
+    size_t length;
+    const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
+    const char *fresh = lua_pushfstring(L, "%s.%d.new", path, (int)gettid());
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return raise_file(L, path, "written");
+    bool written = write_all(fd, text, length) && !fsync(fd);
+    if (close(fd) || !written || rename(fresh, path)) {
+        int why = errno;
+        unlink(fresh);
+        errno = why;
+        return raise_file(L, path, "written");
+    }
+    /* The name too must survive. Some file systems cannot say, and keep it all the same. */
+    const char *slash = strrchr(path, '/');
+    lua_pushlstring(L, slash ? path : ".", slash ? (size_t)(slash - path) + 1 : 1);
+    fd = open(lua_tostring(L, -1), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    (void)fsync(fd);
+    close(fd);
+    return 0;
+}
+
 static const luaL_Reg functions[] = {
     {"clock", core_clock},
     {"wall_clock", core_wall_clock},
@@ -128,6 +202,9 @@ static const luaL_Reg functions[] = {
     {"kill", core_kill},
     {"hostname", core_hostname},
     {"exec", core_exec},
+    {"user_id", core_user_id},
+    {"make_directory", core_make_directory},
+    {"write_file_atomic", core_write_file_atomic},
     {NULL, NULL},
 };
 

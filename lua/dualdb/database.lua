@@ -1,12 +1,17 @@
 --- The pair: both sides, the models, and everything that can be done with them.
 
 local core = require "dualdb.core"
+local Breaker = require "dualdb.breaker"
 local config = require "dualdb.config"
 local errors = require "dualdb.errors"
+local heartbeat = require "dualdb.heartbeat"
 local Model = require "dualdb.model"
 local pairing = require "dualdb.schema.pairing"
+local protocol = require "dualdb.protocol"
+local reading = require "dualdb.reading"
 local Schema = require "dualdb.schema"
 local Side = require "dualdb.side"
+local State = require "dualdb.state"
 local write = require "dualdb.write"
 
 ---@class dualdb.Database
@@ -15,6 +20,8 @@ local write = require "dualdb.write"
 ---@field policy table
 ---@field config table
 ---@field name string          of the project
+---@field state dualdb.State      what the project remembers on this machine
+---@field breaker dualdb.Breaker
 local Database = {}
 
 local METHODS = {}
@@ -42,7 +49,7 @@ local function new_side(name, driver, settings)
   connection["connect-timeout"], connection.connect_timeout = nil, nil
   return Side.new(name, driver, connection, {
     connect = connect or settings.policy.connect_timeout,
-    statement = settings.policy.statement_timeout,
+    statement = settings.policy.statement_timeout, lock = settings.policy.lock_timeout,
   })
 end
 
@@ -52,11 +59,13 @@ end
 function Database.new(settings)
   local self = {
     config = settings, name = settings.name, policy = settings.policy, models = {},
-    definitions = {}, specs = {}, closed = false, declared = settings.models ~= nil,
+    definitions = {}, specs = {}, specs_without = {}, current = false, protocol = false, decided = { primary = {}, secondary = {} }, closed = false, declared = settings.models ~= nil,
     primary = new_side("primary", "mysql", settings),
     secondary = new_side("secondary", "postgres", settings),
   }
   self.schema = Schema.new(self)
+  self.state = State.new(settings)
+  self.breaker = Breaker.new(settings.policy, self.state)
   setmetatable(self, Database)
   for name, definition in pairs(settings.models or {}) do  -- checked by config.load
     self.definitions[name] = definition
@@ -138,15 +147,33 @@ end
 ---@param name string
 ---@return dualdb.Spec
 function METHODS:spec(name)
-  local spec = self.specs[name]
+  -- What was resolved while a side was down may be of tables that are others by now.
+  local specs = self.schema.down and self.specs_without or self.specs
+  local spec = self.specs[name] or specs[name]
   if not spec then
     spec = pairing.resolve(self:model_definition(name), self.schema, self)
     local filter = (spec.model.sync or {}).filter
     if type(filter) ~= "table" then filter = { primary = filter, secondary = filter } end
     spec.filter = filter
-    self.specs[name] = spec
+    specs[name] = spec
   end
   return spec
+end
+
+--- Runs fn(...) while a side is known to be down: its models are as they were when it was there.
+---@param side_name "primary"|"secondary"|nil
+function METHODS:without(side_name, fn, ...)
+  if not side_name then return fn(...) end
+  local before, specs_before = self.schema.down, self.specs_without
+  self.schema:without(side_name)
+  self.specs_without = {}
+  local guard <close> = setmetatable({}, {
+    __close = function()
+      self.schema:without(before)
+      self.specs_without = specs_before
+    end,
+  })
+  return fn(...)
 end
 
 --- Forgets what is known of the tables, after they were changed.
@@ -159,37 +186,55 @@ end
 
 --- A dual write: fn(tx) on both sides or on neither. See dualdb.write.
 ---@param fn fun(tx: dualdb.Transaction): any
+---@param options { defer: boolean|nil }|nil
 function METHODS:write(fn, options)
   if type(fn) ~= "function" then errors.usage("write: function expected") end
-  for name in pairs(options or {}) do errors.usage("write: unknown option %s", tostring(name)) end
-  return write.run(self, fn)
+  return write.run(self, fn, options)
 end
 
-local Reader = {}
-Reader.__index = Reader
-
-function Reader:query(text, ...) return self.side:query(text, ...) end
-function Reader:rows(text, ...) return self.side:rows(text, ...) end
-function Reader:get(model, key) return self.db:model_of(model):get_from(self.side, key) end
-function Reader:find(model, where) return self.db:model_of(model):find_on(self.side, where) end
-
-local function read_on(self, side, fn)
-  return fn(setmetatable({ db = self, side = side }, Reader))
+--- What became of a dual write, by the gid that an error carried: "applied", "not_applied", or
+--- "unknown" and why. What nobody has decided yet is decided by asking, against it.
+---@param gid string
+---@return "applied"|"not_applied"|"unknown", string|nil
+function METHODS:outcome(gid)
+  return require("dualdb.recovery").outcome(self, gid)
 end
 
---- Runs fn(db) on the primary, or, when that is unavailable, on the secondary. Returns what fn
---- returned first, then where it came from: { side, stale }; stale is true on the secondary, which
---- can be behind.
----@param fn fun(db: any): any
----@return any, { side: string, stale: boolean }
-function METHODS:read(fn)
-  if type(fn) ~= "function" then errors.usage("read: function expected") end
-  local ok, result = pcall(read_on, self, self.primary, fn)
-  if ok then return result, { side = "primary", stale = false } end
-  if not (errors.is(result) and result.class == "unavailable" and result.side == "primary") then
-    error(result, 0)
+--- Finishes what dual writes left prepared when their processes died; see dualdb.recovery.
+---@param options { accept_identity: boolean|nil }|nil
+---@return dualdb.Recovered[], dualdb.Error[]
+function METHODS:recover(options)
+  return require("dualdb.recovery").run(self, options)
+end
+
+local READ_OPTIONS = { max_staleness = true }
+
+local function read_options(what, options)
+  options = options or {}
+  for name in pairs(options) do
+    if not READ_OPTIONS[name] then errors.usage("%s: unknown option %s", what, tostring(name)) end
   end
-  return read_on(self, self.secondary, fn), { side = "secondary", stale = true }
+  local limit = options.max_staleness
+  if limit ~= nil and (type(limit) ~= "number" or limit ~= limit or limit < 0) then
+    errors.usage("%s: max_staleness: a number of seconds expected", what)
+  end
+  return options
+end
+
+--- Runs fn(reader) on the primary, or, when that is unavailable, on the secondary: at once, without
+--- asking the primary, while its breaker is open. fn has to be safe to run again: when the primary
+--- is lost in the middle, all of fn runs on the secondary. Returns what fn returned first, then
+--- where it came from: { side, stale, staleness }. On the secondary `stale` is true, and
+--- `staleness` the seconds that it can be behind at most, or nil when that is not known. An answer
+--- that is older than max_staleness (of the options, else of the policy) is refused with class
+--- `unavailable`.
+---@param fn fun(reader: dualdb.Reader): any
+---@param options { max_staleness: number|nil }|nil
+---@return any, { side: string, stale: boolean, staleness: number|nil }
+function METHODS:read(fn, options)
+  if type(fn) ~= "function" then errors.usage("read: function expected") end
+  options = read_options("read", options)
+  return reading.run(self, fn, options.max_staleness or self.policy.max_staleness)
 end
 
 --- Wraps a function into a dual write: writer(fn)(...) is write(function(tx) return fn(tx, ...)
@@ -203,12 +248,14 @@ function METHODS:writer(fn)
 end
 
 --- Wraps a function into a fallback read: reader(fn)(...) is read(function(db) return fn(db, ...)
---- end).
-function METHODS:reader(fn)
+--- end, options).
+---@param options { max_staleness: number|nil }|nil
+function METHODS:reader(fn, options)
   if type(fn) ~= "function" then errors.usage("reader: function expected") end
+  read_options("reader", options)
   return function(...)
     local given = table.pack(...)
-    return self:read(function(db) return fn(db, table.unpack(given, 1, given.n)) end)
+    return self:read(function(db) return fn(db, table.unpack(given, 1, given.n)) end, options)
   end
 end
 
@@ -216,6 +263,13 @@ end
 ---@return dualdb.Quarantine
 function METHODS:quarantine()
   return require("dualdb.quarantine").of(self)
+end
+
+--- What one side has and the other still lacks: :status(models), :list(models) and
+--- :replay(options).
+---@return dualdb.Journal
+function METHODS:journal()
+  return require("dualdb.journal").of(self)
 end
 
 -- ---- health ----
@@ -238,24 +292,58 @@ local function probe(side, sql)
   return result
 end
 
---- Asks both sides whether they answer. Never writes.
+local function breaker_state(self, side)
+  local name, seconds, answered = self.breaker:state(side)
+  return { state = name, seconds = seconds, answered_ago = answered }
+end
+
+--- How dual writes would be made atomic, as both servers are now.
+local function describe_protocol(self, health)
+  if not (health.primary.ok and health.secondary.ok) then
+    health.protocol = self.state:get("protocol") or "unknown"
+    health.protocol_why, health.warnings = "a side does not answer", {}
+    return
+  end
+  local ok, found = pcall(self.primary.with, self.primary, function(primary)
+    return self.secondary:with(function(secondary)
+      return protocol.probe(self.policy, primary, secondary)
+    end)
+  end)
+  if not ok then
+    found = errors.wrap(found)
+    if found.class ~= "refused" then error(found, 0) end
+    found = { name = "refused", why = found.message, warnings = {} }
+  end
+  health.protocol, health.protocol_why = found.name, found.why
+  health.warnings = found.warnings
+end
+
+--- Asks both sides whether they answer, past their breakers, which learn nothing from it. Never
+--- writes. `staleness` is the seconds that the secondary can be behind at most, nil when unknown.
 function METHODS:health()
   local setup = require "dualdb.setup"
   local health = {
     primary = probe(self.primary, "select database() as name"),
     secondary = probe(self.secondary, "select current_database()::text as name"),
-    policy = self.policy.preset, protocol = "plain",
+    policy = self.policy.preset,
   }
   health.setup = health.primary.ok and health.secondary.ok and setup.is_done(self) or false
   health.ok = health.primary.ok and health.secondary.ok
+  describe_protocol(self, health)
+  health.breaker = {
+    primary = breaker_state(self, "primary"), secondary = breaker_state(self, "secondary"),
+  }
+  if health.secondary.ok then health.staleness = heartbeat.staleness(self) end
   return health
 end
 
 function METHODS:close()
   if self.closed then return end
+  pcall(write.flush, self)   -- what stays there does no harm
   rawset(self, "closed", true)
   self.primary:close()
   self.secondary:close()
+  self.breaker:close()
 end
 
 return Database

@@ -81,8 +81,8 @@ function Model:find_on(side, where)
 end
 
 --- The row with the key, from the primary or, when that is unavailable, the secondary. Second
---- result: where it came from.
----@return table<string, any>|nil, { side: string, stale: boolean }
+--- result: where it came from; see db:read.
+---@return table<string, any>|nil, { side: string, stale: boolean, staleness: number|nil }
 function Model:get(key)
   return self.db:read(function(db) return self:get_from(db.side, key) end)
 end

@@ -5,6 +5,7 @@
 -- DIR/state           what the sandbox is; also the mark without which `down` touches nothing
 -- DIR/log/            the servers' logs
 -- DIR/mysql DIR/psql  the servers' own clients, as superuser
+-- DIR/remembered      what dualdb remembers of projects that use the sandbox (see dualdb.state)
 -- DIR/data            the servers' files (elsewhere, as the state says, when the servers' user
 --                     cannot come into DIR, and always for MySQL 9: in its chroot directory)
 
@@ -72,7 +73,7 @@ end
 
 ---Everything a sandbox consists of, by name: whatever else is in its directory is not ours.
 local PARTS = { "mysql", "psql", "mysql-client.cnf", "scratch", "pgpass", "log", "data",
-  "run" }
+  "run", "remembered" }
 
 local function remove_all(box)
   for _, server in servers.each() do servers.stop(box, server) end
@@ -291,6 +292,7 @@ function sandbox.env(opts)
     { "DUALDB_PRIMARY_URL", url("mysql", "dualdb", box.mysql_password, box.mysql_port, "chatdb") },
     { "DUALDB_SECONDARY_URL",
       url("postgresql", "dualdb", box.postgres_password, box.postgres_port, "chatdb") },
+    { "DUALDB_STATE_DIR", box.dir .. "/remembered" },
     { prefix, box.dir },
     { prefix .. "_FLAVOR", box.flavor },
     { prefix .. "_MYSQL", box.dir .. "/mysql" },

@@ -19,6 +19,24 @@ describe("dualdb", function()
       assert.equal("available", document.policy)
     end)
 
+    it("says whether reads and writes ask the sides, and how far the secondary can be behind",
+    function()
+      assert.equal(0, dir:run({ "setup" }).code)
+      local run = dir:run { "health" }
+      assert.matches("primary +up .* ms +asked\n", run.out)
+      assert.matches("it is not known how far the secondary is behind\n", run.out)
+      local document = dir:json { "health" }
+      assert.equal("closed", document.breaker.primary.state)
+      assert.equal("closed", document.breaker.secondary.state)
+      assert.is_nil(document.staleness)
+      db.secondary:execute("insert into dualdb_heartbeat values ('cli-spec', 1, "
+        .. "current_timestamp - interval '30 seconds')")
+      run, document = dir:run { "health" }, dir:json { "health" }
+      db.secondary:execute "delete from dualdb_heartbeat where project = 'cli-spec'"
+      assert.matches("the secondary is behind by 3%d%.%d s at most\n", run.out)
+      assert.is_true(document.staleness >= 30 and document.staleness < 40)
+    end)
+
     it("says which side is down, with its error", function()
       local document, run = dir:json({ "health" }, {
         env = { DUALDB_SECONDARY_URL = "postgresql://u:geheim@127.0.0.1:1/x" },
