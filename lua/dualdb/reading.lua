@@ -78,7 +78,7 @@ function reading.run(db, fn, limit)
   ok, result = attempt(db, "secondary", function(reader)
     moment = heartbeat.complete_until(db)  -- before fn: what comes in later only makes it younger
     checked_age()
-    return fn(reader)
+    return db:without("primary", fn, reader)
   end)
   if not ok then
     if is_down(result, "secondary") then fail_both(cause, result) end

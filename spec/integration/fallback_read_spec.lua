@@ -124,6 +124,9 @@ describe("a read that falls back", function()
     assert.equal("secondary", from.side)
     row, from = db.Message:get(1)
     assert.same({ "on the secondary", "secondary" }, { row.content, from.side })
+    local fresh <close> = open() -- has never asked the primary for its tables
+    row, from = fresh.Message:get(1)
+    assert.same({ "on the secondary", "secondary" }, { row.content, from.side })
     local rows
     rows, from = db.Message:find { content = "on the secondary" }
     assert.same({ 1, "secondary" }, { #rows, from.side })
