@@ -188,6 +188,18 @@ describe("the journal", function()
     assert.same({ "equal", 0 }, { report.verdict, report.pending })
   end)
 
+  it("keeps repair from deciding what only a replay can know", function()
+    for id = 1, 2 do db:write(function(tx) tx:insert("Item", { id = id, n = 1 }) end) end
+    dirty.write(db, db.secondary, "Item", { 1 }, "update " .. NAME .. " set n = 5 where id = 1")
+    db.secondary:execute("update " .. NAME .. " set n = 7 where id = 2")
+    journal.flush(db)
+    local result = db.Item:repair { strategy = "primary_wins" }
+    assert.same({ 1, 1 }, { result.applied, result.skips["pending in the journal"] })
+    assert.equal(5, pair.value(db.secondary, "select n as v from " .. NAME .. " where id = 1"))
+    db:journal():replay()
+    assert.equal("equal", db.Item:verify().verdict)
+  end)
+
   -- ---- ids ----
 
   local GAP = 1000000

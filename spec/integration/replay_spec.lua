@@ -73,6 +73,10 @@ describe("replay", function()
   after_each(function()
     for _, conn in ipairs(opened) do conn:close() end
     opened = {}
+    for _, left in ipairs(servers.look("postgres", "select gid from pg_prepared_xacts "
+      .. "where gid = 'spec_replay'")) do
+      db.secondary:execute(("rollback prepared '%s'"):format(left.gid))
+    end
     dirty.clear(db)
     pair.drop_all(db)
     db:close()
@@ -285,6 +289,40 @@ describe("replay", function()
     assert.equal(0, dirty.count(db))
     assert_equal()
   end)
+
+  local WAITS = {
+    mysql = "select count(*) as n from information_schema.processlist "
+      .. "where info like 'select %for update'",
+    postgres = "select count(*) as n from pg_stat_activity where wait_event_type = 'Lock'",
+  }
+
+  for side, driver in pairs { primary = "postgres", secondary = "mysql" } do
+    it(("of the %s sees a write to the other side alone that commits while it waits for the row")
+      :format(side), function()
+      local on = side == "primary" and on_primary or on_secondary
+      local conn = open_connection(driver)
+      conn:execute "begin"
+      conn:execute(("update %s set name = 'other' where id = 1"):format(NAME))
+      dirty.enter(conn, db, "Item", 1)
+      on({ 1 }, "update %s set name = 'own' where id = 1")
+      on({ 2 }, "update %s set name = 'own 2' where id = 2")
+      local other = child.lua(([[
+        local dualdb = require "dualdb"
+        local db <close> = dualdb.open { models = { Item = { table = %q } }, name = "spec" }
+        local result = db:journal():replay()[1]
+        print(result.replayed, result.conflicts, result.left)
+      ]]):format(NAME))
+      wait.wait_until("the replay waits", function()
+        return servers.look(driver, WAITS[driver])[1].n > 0
+      end)
+      conn:execute "commit"
+      assert.equal("1\t2\t0\n", (other:finish()))
+      assert.same({ "other", "own 2" },
+        { rows(side == "primary" and "secondary" or "primary")[1].name,
+          rows(side == "primary" and "secondary" or "primary")[2].name })
+      assert.equal("own", rows(side)[1].name)
+    end)
+  end
 
   for name, wanted in pairs {
     primary_wins = "from M", secondary_wins = "from P", join = "M and P",

@@ -403,7 +403,8 @@ describe("what a project file says wrongly is found with its line:", function()
     { "policy = { retry = { pace = 3 } }", 4, "policy: retry: unknown key pace" },
     { "policy = { breaker = { failures = 1.5 } }", 4, "policy: breaker: failures: expected" },
     { "policy = { max_staleness = -1 }", 4, "policy: max_staleness: expected" },
-    { "policy = { commit = 'atomc' }", 4, 'policy: commit: expected "atomic" or "journaled"' },
+    { "policy = { commit = 'atomc' }", 4,
+      'policy: commit: expected "atomic", "journaled", "a1" or "a2"' },
     { "policy = { preset = 'strict',\n  commit = 'journaled' }", 5,
       "strict and journaled contradict each other" },
   }
