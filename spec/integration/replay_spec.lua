@@ -251,6 +251,25 @@ describe("replay", function()
     assert_equal()
   end)
 
+  it("lets nobody insert a row on the primary that it has found absent", function()
+    on_primary({ 50 }, "delete from %s where id = 50")
+    local other = child.lua(([[
+      local dualdb = require "dualdb"
+      local db <close> = dualdb.open { models = { Item = { table = %q } }, name = "spec" }
+      db:journal():replay()
+      print "done"
+    ]]):format(NAME), { DUALDB_CRASH_AT = "replay.secondary_locked", DUALDB_CRASH_MODE = "stop" })
+    wait.wait_until("the replay has locked and stands still", function()
+      return io.open(("/proc/%d/stat"):format(other.pid)):read("a"):find(") T ", 1, true)
+    end)
+    local conn = open_connection "mysql"
+    conn:execute "set innodb_lock_wait_timeout = 1"
+    local ok, err = pcall(conn.execute, conn, ("insert into %s (id) values (50)"):format(NAME))
+    other:signal(18)
+    assert.equal("done\n", (other:finish()))
+    assert.same({ false, "transient" }, { ok, err.class })
+  end)
+
   it("leaves a locked row for later, and brings the others", function()
     local conn = open_connection "mysql"
     conn:execute "begin"
