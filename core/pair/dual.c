@@ -176,7 +176,7 @@ dd_status dd_dual_begin(const dd_dual_settings *settings, dd_dual **out, dd_err 
     memcpy(dual->side, side, sizeof dual->side);
     dual->protocol = settings->protocol;
     dual->lenient = settings->lenient;
-    strcpy(dual->gid, settings->gid); /* valid, so it fits */
+    memcpy(dual->gid, settings->gid, strlen(settings->gid) + 1); /* valid, so it fits */
     if (begin(dual, settings, err)) {
         (void)failed(dual, err);
         dd_dual_free(dual);
@@ -257,7 +257,7 @@ dd_status dd_dual_back_to(dd_dual *dual, const char *name, dd_err *err) {
 dd_status dd_dual_prepare(dd_dual *dual, dd_err *err) {
     dd_result result;
     if (check_state(dual, DD_DUAL_OPEN, err)) return DD_FAIL;
-    if (dual->protocol == DD_DUAL_A1) {
+    if (dual->protocol == DD_DUAL_A1 && !dd_broken("no_prepare")) {
         dd_branch_text text;
         dd_branch_sql(dd_conn_driver(dual->side[SECONDARY]), DD_BRANCH_PREPARE, dual->gid, &text);
         dual->prepare_sent = true;
@@ -266,6 +266,9 @@ dd_status dd_dual_prepare(dd_dual *dual, dd_err *err) {
     }
     if (dd_dual_settle(dual, &result, err)) return DD_FAIL;
     if (dual->protocol == DD_DUAL_A1) dd_step_done(DD_STEP_A1_PREPARED);
+    if (dual->protocol == DD_DUAL_A1 && dd_broken("early_commit") &&
+        run_branch(dual, SECONDARY, DD_BRANCH_COMMIT, &result, err))
+        return failed(dual, err);
     if (dual->protocol == DD_DUAL_JOURNALED) dd_step_done(DD_STEP_J_SETTLED);
     return DD_OK;
 }
@@ -320,7 +323,8 @@ dd_status dd_dual_finish(dd_dual *dual, dd_err *err) {
     dd_status status = DD_OK;
     if (check_state(dual, DD_DUAL_DECIDED, err)) return DD_FAIL;
     dd_branch_text text = {"commit"};
-    if (protocols[dual->protocol].prepares >= 0)
+    if (dd_broken("early_commit")) return DD_OK;
+    if (!dd_broken("no_prepare") && protocols[dual->protocol].prepares >= 0)
         dd_branch_sql(dd_conn_driver(dual->side[protocols[dual->protocol].prepares]),
                       DD_BRANCH_COMMIT, dual->gid, &text);
     switch (dual->protocol) {

@@ -2,6 +2,7 @@
 
 local core = require "dualdb.core"
 local Breaker = require "dualdb.breaker"
+local commit = require "dualdb.commit"
 local config = require "dualdb.config"
 local errors = require "dualdb.errors"
 local heartbeat = require "dualdb.heartbeat"
@@ -59,7 +60,8 @@ end
 function Database.new(settings)
   local self = {
     config = settings, name = settings.name, policy = settings.policy, models = {},
-    definitions = {}, specs = {}, specs_without = {}, current = false, protocol = false, decided = { primary = {}, secondary = {} }, closed = false, declared = settings.models ~= nil,
+    definitions = {}, specs = {}, specs_without = {}, current = false, protocol = false,
+    decided = { primary = {}, secondary = {} }, closed = false, declared = settings.models ~= nil,
     primary = new_side("primary", "mysql", settings),
     secondary = new_side("secondary", "postgres", settings),
   }
@@ -339,7 +341,7 @@ end
 
 function METHODS:close()
   if self.closed then return end
-  pcall(write.flush, self)   -- what stays there does no harm
+  pcall(commit.flush, self)  -- what stays there does no harm
   rawset(self, "closed", true)
   self.primary:close()
   self.secondary:close()

@@ -66,4 +66,11 @@ function gid.time(text)
   return number / 1000
 end
 
+--- The owner's session on the side that decides, as it knew it; nil when it is no gid.
+---@param text string
+---@return integer|nil
+function gid.session(text)
+  return math.tointeger(text:match("^ddb1_.*_(%d+)_[0-9a-z]+$"))
+end
+
 return gid

@@ -1,5 +1,6 @@
---- Is a side still the server it was? One that was restored from a backup, or took over from another,
---- may lack decisions that were made: then recovery must not read their absence as "never committed".
+--- Is a side still the server it was? One that was restored from a backup, or took over from
+--- another, may lack decisions that were made: then recovery must not read their absence as "never
+--- committed".
 
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
@@ -16,7 +17,7 @@ local function of_primary(conn)
   return conn:query("select concat(@@hostname, ':', @@datadir) as id")[1].id
 end
 
---- The timeline changes when a standby is promoted and when a backup is recovered to a point in time.
+--- The timeline changes when a standby is promoted, and when a backup is recovered to a moment.
 local function of_secondary(conn)
   return conn:query([[
 select (select system_identifier::text from pg_control_system()) || '/'

@@ -1,5 +1,5 @@
---- Which protocol makes dual writes atomic here: found out by asking both servers, and remembered on
---- this machine for the time when one of them is down.
+--- Which protocol makes dual writes atomic here: found out by asking both servers, and remembered
+--- on this machine for the time when one of them is down.
 
 local errors = require "dualdb.errors"
 local log = require "dualdb.log"
@@ -59,8 +59,8 @@ local function durability(decides, primary, secondary)
   return list
 end
 
-local NO_XA = "the secondary takes no prepared transactions (max_prepared_transactions is 0), and XA "
-  .. "is not safe on the primary: %s"
+local NO_XA = "the secondary takes no prepared transactions (max_prepared_transactions is 0), and "
+  .. "XA is not safe on the primary: %s"
 
 --- Chooses by what both servers say.
 ---@param policy table

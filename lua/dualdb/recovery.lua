@@ -1,8 +1,8 @@
 --- Recovery: what became of a dual write, and prepared transactions that somebody left behind.
 ---
 --- A dual write is committed if and only if its decision row is there. Who has to know inserts the
---- same gid with outcome A. That waits while the owner's row is uncommitted, finds the owner's when it
---- is committed, and otherwise keeps it out for good: so nobody ever decides by waiting.
+--- same gid with outcome A. That waits while the owner's row is uncommitted, finds the owner's when
+--- it is committed, and otherwise keeps it out for good: so nobody ever decides by waiting.
 
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
@@ -58,8 +58,8 @@ local function put_fence(conn, driver, gid)
   conn:execute("commit")
 end
 
---- Decides the gid on the side that decides it, unless it is decided: "C" or "A"; nil while its owner
---- still may commit it.
+--- Decides the gid on the side that decides it, unless it is decided: "C" or "A"; nil while its
+--- owner still may commit it.
 ---@param side dualdb.Side
 ---@param gid string
 ---@return "C"|"A"|nil
@@ -109,11 +109,11 @@ local FINISH = {
   mysql = { C = "xa commit '%s'", A = "xa rollback '%s'" },
 }
 
---- The server does not know it (42704, 1397), or it was read-only or has rolled back (1402): neither
---- proves anything by itself, so the list has the last word.
+--- The server does not know it (42704, 1397), or it was read-only or has rolled back (1402):
+--- neither proves anything by itself, so the list has the last word.
 local MAY_BE_GONE = { ["42704"] = true, [1397] = true, [1402] = true }
 
---- Commits or rolls back what is prepared, until it is no longer listed or the deadline has come.
+--- Commits or rolls back what is prepared, until it is not listed or the deadline has come.
 ---@param side dualdb.Side
 ---@param gid string
 ---@param outcome "C"|"A"
@@ -139,7 +139,8 @@ end
 -- ---- the owner that lost an answer ----
 
 --- The owner's own session, which it has lost, still holds the decision row: it has to end. (The
---- secondary's sessions are known by the gid, which they bear as their name: a pooler may be between.)
+--- secondary's sessions are known by the gid that they bear as their name: a pooler may be
+--- between.)
 local function end_session(side, gid, session)
   if side.driver == "mysql" then
     pcall(side.with_purpose, side, "recovery", function(conn)
@@ -152,8 +153,12 @@ local function end_session(side, gid, session)
     gid:sub(1, 63))
 end
 
---- What became of a dual write whose decision got no answer; the prepared side follows. "C", "A", or
---- nil when the deciding side could not be asked until the deadline.
+--- Seconds that the deciding side is asked on after the deadline, when it answers: an owner's
+--- session that it was told to end is about to.
+local INSISTENCE = 5
+
+--- What became of a dual write whose decision got no answer; the prepared side follows. "C", "A",
+--- or nil when the deciding side could not be asked until the deadline.
 ---@param db dualdb.Database
 ---@param write { gid: string, mode: string, session: integer }
 ---@param deadline number
@@ -161,6 +166,7 @@ end
 function recovery.resolve(db, write, deadline)
   local decider = protocol.decider(write.mode)
   local side, pause, last, outcome = db[decider], 0.02, nil, nil
+  local insist_until = math.max(deadline, core.clock() + INSISTENCE)
   repeat
     local ok, found = pcall(recovery.fence, side, write.gid)
     if ok then
@@ -171,7 +177,7 @@ function recovery.resolve(db, write, deadline)
       if last.class == "canceled" then error(last, 0) end
     end
     if not outcome then
-      if core.clock() + pause >= deadline then return nil, last end
+      if core.clock() + pause >= (ok and insist_until or deadline) then return nil, last end
       core.sleep(pause)
       pause = math.min(pause * 2, 1)
     end
@@ -195,13 +201,30 @@ end
 
 local OUTCOMES = { C = "committed", A = "rolled_back" }
 
+local SESSION = {
+  mysql = "select 1 as found from information_schema.processlist where id = ?",
+  postgres = "select 1 as found from pg_stat_activity where pid = ?",
+}
+
+--- Whether the owner most likely is at work: its session is there, and its time is not over. Only
+--- politeness asks: who takes the last step from a living owner does no harm, and costs it one.
+local function is_at_work(db, decider, gid)
+  local session, made = gids.session(gid), gids.time(gid)
+  if not session or core.wall_clock() / 1e6 - made > 2 * db.policy.deadline then return false end
+  return decider:query(SESSION[decider.driver], session)[1] ~= nil
+end
+
 --- One prepared transaction.
-local function recover_one(db, side_name, gid, forced)
+local function recover_one(db, side_name, gid, polite)
   local result = { gid = gid, side = side_name, outcome = "undecided" }
   local decider = db[OTHER[side_name]]
   local ok, err = pcall(function()
-    if not forced then identity.check(db, decider.name, gid) end
-    local outcome = recovery.fence(decider, gid)
+    if polite and is_at_work(db, decider, gid) then
+      result.outcome = "owner_alive"
+      return
+    end
+    identity.check(db, decider.name, gid)
+    local outcome = core.broken "no_fence" and "A" or recovery.fence(decider, gid)
     if not outcome then
       result.outcome = "owner_alive"
       return
@@ -219,8 +242,8 @@ local function recover_one(db, side_name, gid, forced)
   return result
 end
 
---- Rows of decisions that nobody will ask for any more: their owner's session is over, they are old,
---- and nothing of theirs is prepared on the other side.
+--- Rows of decisions that nobody will ask for any more: their owner's session is over, they are
+--- old, and nothing of theirs is prepared on the other side.
 local function remove_old(db, side_name, prefix)
   local side = db[side_name]
   local age = side.driver == "mysql"
@@ -259,9 +282,7 @@ end
 --- several do so at once, and beside living owners. What a side that is down keeps undecided is in
 --- the list, and in its errors.
 ---@param db dualdb.Database
----@param options { gids: table<string, boolean>|nil, accept_identity: boolean|nil }|nil
----   accept_identity: a person says that the deciding side is the right one, though it is not the
----   one it was
+---@param options { accept_identity: boolean|nil, polite: boolean|nil }|nil
 ---@return dualdb.Recovered[], dualdb.Error[]   the second: sides that could not be asked
 function recovery.run(db, options)
   options = options or {}
@@ -274,7 +295,7 @@ function recovery.run(db, options)
       local gid_list = recovery.prepared(db[side_name], prefix)
       core.crash_point "recovery.listed"
       for _, gid in ipairs(gid_list) do
-        list[#list + 1] = recover_one(db, side_name, gid)
+        list[#list + 1] = recover_one(db, side_name, gid, options.polite)
       end
     end)
     if not ok then
@@ -294,8 +315,8 @@ end
 -- ---- asking for one ----
 
 --- What became of a dual write, by the gid that an error carried: "applied" or "not_applied"; or
---- "unknown" and why: it is too old, or still under way, or a side that has to be asked is down. What
---- was not decided is decided by asking: against it.
+--- "unknown" and why: it is too old, or still under way, or a side that has to be asked is down.
+--- What was not decided is decided by asking: against it.
 ---@param db dualdb.Database
 ---@param gid string
 ---@return "applied"|"not_applied"|"unknown", string|nil

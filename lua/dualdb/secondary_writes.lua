@@ -1,5 +1,5 @@
---- Dual writes while the primary is down, on the secondary alone: rows are given and returned as they
---- would be with the primary, and replay brings them there.
+--- Dual writes while the primary is down, on the secondary alone: rows are given and returned as
+--- they would be with the primary, and replay brings them there.
 
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"

@@ -9,15 +9,16 @@ local setup = {}
 --- Version of the tables below; raised with each change of them.
 setup.VERSION = 2
 
---- The same tables on both sides, so that a change of the protocol or of the side that decides needs
---- none of its own.
+--- The same tables on both sides, so that a change of the protocol or of the side that decides
+--- needs none of its own.
 ---
 --- dualdb_meta        facts about the pair, by name
---- dualdb_decision    one row for each dual write whose fate is decided on this side: outcome C says
----                    that it is committed, A that it never will be. `session` is the owner's here.
---- dualdb_journal     keys of rows that the other side lacks, or has in an older state; the truth is on
----                    the side that has the entry. `canonical` is the packed key of `kinds`; NULL stands
----                    for the model as a whole. `state` is open, conflict or quarantined.
+--- dualdb_decision    one row for each dual write that this side decides: outcome C says that it is
+---                    committed, A that it never will be. `session` is the owner's here.
+--- dualdb_journal     keys of rows that the other side lacks, or has in an older state; the truth
+---                    is on the side that has the entry. `canonical` is the packed key of `kinds`;
+---                    NULL stands for the model as a whole. `state` is open, conflict or
+---                    quarantined.
 --- dualdb_heartbeat   when a dual write last reached this side, for each project
 local TABLES = {
   mysql = {

@@ -50,8 +50,8 @@ local function note_named(tx, text)
   for _, name in ipairs(names) do tx:touch(tx.db:spec(name), nil) end
 end
 
---- Protocols that need to know in any case: the others need it only when the sides turn out to differ,
---- which they cannot by the number of rows of such a statement.
+--- Protocols that need to know in any case: the others need it only when the sides turn out to
+--- differ, which the number of rows of such a statement does not tell.
 local JOURNALS = { journaled = true, primary_only = true, secondary_only = true }
 
 --- Notes what `statement` (a string, or a table with `touches`) writes.

@@ -1,9 +1,10 @@
---- A pair of tables for specs of dual writes: accounts between which money is moved, and a log to
---- which each move appends. Whatever happens, the total stays, each move that was acknowledged is in
---- the log once, and both sides are equal.
+--- Two tables for specs of dual writes: accounts between which money is moved, and a log to which
+--- each move appends. Whatever happens, the total stays, each move that was acknowledged is in the
+--- log, and both sides are equal.
 
 local core = require "dualdb.core"
 local pair = require "spec.support.pair"
+local wait = require "spec.support.wait"
 
 local bank = {}
 
@@ -39,7 +40,9 @@ end
 ---@param db dualdb.Database
 function bank.make(db)
   require("dualdb.setup").run(db)
-  for _, side in ipairs { db.primary, db.secondary } do side:execute("delete from dualdb_journal") end
+  for _, side in ipairs { db.primary, db.secondary } do
+    side:execute("delete from dualdb_journal")
+  end
   for name, columns in pairs(COLUMNS) do pair.make(db, name, columns) end
   db:write(function(tx)
     for id = 1, ACCOUNTS do
@@ -100,7 +103,9 @@ function bank.violations(db, acknowledged, refused)
     note(wrong_with(side))
     local there = ids(side)
     for _, id in ipairs(acknowledged) do
-      if not there[id] then note(("%s was acknowledged and is not on the %s"):format(id, side.name)) end
+      if not there[id] then
+        note(("%s was acknowledged and is not on the %s"):format(id, side.name))
+      end
     end
     for _, id in ipairs(refused) do
       if there[id] then note(("%s was refused and is on the %s"):format(id, side.name)) end
@@ -124,6 +129,31 @@ function bank.violations(db, acknowledged, refused)
     if open > 0 then note(("%d entries are in the journal of the %s"):format(open, side.name)) end
   end
   return found
+end
+
+--- Recovers and replays as anybody would, until nothing is left to do.
+---@param db dualdb.Database
+function bank.heal(db)
+  wait.wait_until("nothing is in doubt any more", function()
+    local list = db:recover()
+    for _, item in ipairs(list) do
+      if item.error then error(item.error) end
+    end
+    return #list == 0
+  end, 20)
+  db:journal():replay()
+end
+
+--- Reads what a mover has said: the moves that were said to be done, and not to be; nothing when it
+--- died, or does not know.
+---@param text string
+---@param id string
+---@return string[], string[]
+function bank.told(text, id)
+  if text:find("done\t" .. id, 1, true) then return { id }, {} end
+  local outcome = text:match("failed\t" .. id:gsub("%-", "%%-") .. "\t(%S+)")
+  if outcome == "not_applied" then return {}, { id } end
+  return {}, {}
 end
 
 --- Lua code for a process of its own: opens the bank and makes one move. It prints `done ID` or

@@ -6,14 +6,14 @@ local json = require "dualdb.json"
 local command = {
   name = "recover",
   summary = "finish dual writes whose processes died in the middle",
-  description = "Prepared transactions of this project are committed when the side that decides has "
-    .. "their decision, else rolled back, after making sure that their owner can no longer commit. "
-    .. "Those of living owners are left alone.",
+  description = "Prepared transactions of this project are committed when the side that decides "
+    .. "has their decision, else rolled back, after making sure that their owner can no longer "
+    .. "commit. Those of living owners are left alone.",
 }
 
 function command.add_to_parser(cmd)
-  cmd:flag("--accept-identity", "the sides are the right ones, though they are not the servers that "
-    .. "they were, and have every decision that was made")
+  cmd:flag("--accept-identity", "the sides are the right ones, though they are not the servers "
+    .. "that they were, and have every decision that was made")
 end
 
 local WORDS = {

@@ -25,13 +25,14 @@ local function read(self, side_name)
   local known = { tables = tables, names = names }
   if state then
     local packed = remembered.pack(known)
-    if state:get("schema_" .. side_name) ~= packed then state:set("schema_" .. side_name, packed) end
+    local name = "schema_" .. side_name
+    if state:get(name) ~= packed then state:set(name, packed) end
   end
   return known
 end
 
---- Says which side is down: as long as it is, its tables are what they were. Writes and reads that go
---- on without it need no more; nothing else may take them for what they are.
+--- Says which side is down: as long as it is, its tables are what they were. Writes and reads that
+--- go on without it need no more; nothing else may take them for what they are.
 ---@param side_name "primary"|"secondary"|nil
 function Schema:without(side_name)
   self.down = side_name
