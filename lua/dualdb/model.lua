@@ -26,11 +26,30 @@ function Model:insert(values)
   return self.db:write(function(tx) return tx:insert(self.name, values) end)
 end
 
---- Inserts many rows in one dual write; returns them as stored.
----@param list table[]
-function Model:insert_many(list)
-  return self.db:write(function(tx) return tx:insert_many(self.name, list) end)
+--- Writes of many rows in one dual write; see dualdb.Transaction.
+local function write_many(self, what, list, options)
+  if type(list) ~= "table" then
+    error(errors.make("usage", ("%s: a list expected, got a %s"):format(what, type(list)), {
+      hint = "A write may run again: an iterator is made within the function of db:write.",
+    }), 2)
+  end
+  return self.db:write(function(tx) return tx[what](tx, self.name, list, options) end)
 end
+
+--- Inserts many rows; returns them as stored, or how many they are.
+---@param list table[]
+---@param options { returning: boolean|nil }|nil
+function Model:insert_many(list, options) return write_many(self, "insert_many", list, options) end
+
+--- Updates many rows, each given by its key and the columns to set; returns them as stored, false
+--- for those that do not exist, or how many exist.
+---@param list table[]
+---@param options { returning: boolean|nil }|nil
+function Model:update_many(list, options) return write_many(self, "update_many", list, options) end
+
+--- Deletes the rows with the keys; returns how many there were.
+---@param keys any[]
+function Model:delete_many(keys) return write_many(self, "delete_many", keys) end
 
 --- Sets columns of the row with the key on both sides; returns the row as stored, or nil.
 function Model:update(key, values)

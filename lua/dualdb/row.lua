@@ -63,6 +63,13 @@ function row.key_text(spec, packed)
   return "(" .. table.concat(texts, ", ") .. ")"
 end
 
+--- Raised where the primary does not have what it has just been given.
+---@param key string   packed
+function row.not_found(spec, key)
+  return errors.raise("conflict", "model %s: the row just written with key %s cannot be found",
+    spec.name, row.key_text(spec, key))
+end
+
 --- A whole row given as a table by name, packed. Every column must be there.
 function row.pack(spec, values)
   local list = {}

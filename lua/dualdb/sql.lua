@@ -51,6 +51,15 @@ local function key_columns(self)
   return { table.unpack(self.columns, 1, self.key_count) }
 end
 
+--- The names of the columns with the indexes, quoted.
+---@param indexes integer[]
+---@return string[]
+function sql:names(indexes)
+  local names = {}
+  for i, index in ipairs(indexes) do names[i] = self.columns[index] end
+  return names
+end
+
 function sql:column_list()
   return pick(self.columns, 1, #self.columns)
 end
@@ -105,8 +114,24 @@ function sql:select_by_keys(count, lock)
                                                 self:any_key_match(count), self:lock(lock))
 end
 
---- `names` are the columns that are given, quoted; nil means all. `count` rows at once (default 1).
-function sql:insert(names, count)
+--- One row of an insert: a placeholder for each of the columns that it gives, and for the others
+--- what stands there.
+---@param names string[]                 quoted
+---@param given table<string, boolean>   by quoted name
+---@param absent table<string, string>   where it is not `default`
+function sql:tuple(names, given, absent)
+  local parts = {}
+  for i, name in ipairs(names) do
+    parts[i] = given[name] and self:mark(name) or absent[name] or "default"
+  end
+  return "(" .. table.concat(parts, ", ") .. ")"
+end
+
+--- `names` are the columns that are given, quoted; nil means all. `rows` is how many there are
+--- (default 1), or an array of tuples.
+---@param names string[]|nil
+---@param rows integer|string[]|nil
+function sql:insert(names, rows)
   names = names or self.columns
   if #names == 0 then
     return self.driver == "mysql" and ("insert into %s () values ()"):format(self.table)
@@ -114,9 +139,10 @@ function sql:insert(names, count)
   end
   -- Identity columns take the value that the other side has given.
   local override = self.driver == "postgres" and " overriding system value" or ""
+  local tuples = type(rows) == "table" and table.concat(rows, ", ")
+    or string.rep("(" .. marks_of(self, names) .. ")", rows or 1, ", ")
   return ("insert into %s (%s)%s values %s"):format(self.table, table.concat(names, ", "), override,
-                                                   string.rep("(" .. marks_of(self, names) .. ")",
-                                                              count or 1, ", "))
+                                                   tuples)
 end
 
 local function assignments(names, format)
@@ -141,14 +167,20 @@ function sql:delete_keys(count)
   return ("delete from %s where %s"):format(self.table, self:any_key_match(count))
 end
 
---- Insert, or set the columns that are not the key. `names` and `count` as in insert.
-function sql:upsert(names, count)
-  names = names or self.columns
+local function without_key(self, names)
   local keys, others = {}, {}
   for i = 1, self.key_count do keys[self.columns[i]] = true end
   for _, name in ipairs(names) do
     if not keys[name] then others[#others + 1] = name end
   end
+  return others
+end
+
+--- Insert, or set the columns that are not the key; of these only those in `set`, when it is given.
+--- `names` and `count` as in insert.
+function sql:upsert(names, count, set)
+  names = names or self.columns
+  local others = set or without_key(self, names)
   if self.driver == "mysql" then
     if #others == 0 then
       local key = self.columns[1]

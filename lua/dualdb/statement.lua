@@ -5,12 +5,13 @@ local row = require "dualdb.row"
 
 local statement = {}
 
---- An update sets only what differs.
+--- An update sets only what differs, and what the primary would otherwise set by itself.
 local function indexes_of(spec, change)
   if change.action ~= "update" then return (row.writable(spec, change.side)) end
   local fields, wanted, indexes = core.fields(change.from), core.fields(change.row), {}
   for _, i in ipairs((row.writable(spec, change.side))) do
-    if fields[i] ~= wanted[i] then indexes[#indexes + 1] = i end
+    local sets_itself = change.side == "primary" and spec.columns[i].primary.on_update
+    if fields[i] ~= wanted[i] or sets_itself then indexes[#indexes + 1] = i end
   end
   return indexes
 end

@@ -1,6 +1,8 @@
 --- The transaction object that `db:write(fn)` gives to fn: what is written through it goes to the
 --- sides that take part.
 
+local batch = require "dualdb.batch"
+local certain = require "dualdb.certain"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
@@ -42,14 +44,26 @@ end
 ---@param key string|nil   packed; nil: rows that are not known
 ---@return integer
 function Transaction:touch(spec, key)
-  local entry = self.touched[spec.name]
+  return self:touch_all(spec, key and { key })
+end
+
+local function note_in(list, model, keys)
+  local entry = list[model]
   if not entry then
     entry = { keys = {}, whole = false }
-    self.touched[spec.name] = entry
+    list[model] = entry
   end
-  if key then entry.keys[key] = true else entry.whole = true end
+  if not keys then entry.whole = true end
+  for _, key in ipairs(keys or {}) do entry.keys[key] = true end
+end
+
+--- The same for the rows of one statement, under one number.
+---@param keys string[]|nil
+---@return integer
+function Transaction:touch_all(spec, keys)
+  note_in(self.touched, spec.name, keys)
   local number = #self.numbered + 1
-  self.numbered[number] = { model = spec.name, key = key }
+  self.numbered[number] = { model = spec.name, keys = keys }
   return number
 end
 
@@ -59,9 +73,7 @@ function Transaction:touched_by(numbers)
   local result = {}
   for _, number in ipairs(numbers) do
     local note = self.numbered[number]
-    local entry = result[note.model] or { keys = {}, whole = false }
-    result[note.model] = entry
-    if note.key then entry.keys[note.key] = true else entry.whole = true end
+    note_in(result, note.model, note.keys)
   end
   return result
 end
@@ -79,22 +91,20 @@ function Transaction:call(side, method, ...)
 end
 
 --- The stored row with the key on a side that takes part.
-function Transaction:stored(side, spec, key)
-  local rows = self:call(side, "fetch", spec.statements[side]:select_by_key(), spec.key_kinds, key,
-    spec.kinds)
+---@param lock "update"|nil
+function Transaction:stored(side, spec, key, lock)
+  local rows = self:call(side, "fetch", spec.statements[side]:select_by_key(lock), spec.key_kinds,
+    key, spec.kinds)
   for _, found in ipairs(rows) do
     if core.prefix(found, spec.key_count) == key then return found end
   end
   return nil
 end
 
-local function must_be_stored(self, spec, key)
-  local stored = self:stored("primary", spec, key)
-  if not stored then
-    errors.raise("conflict", "model %s: the row just written with key %s cannot be found",
-      spec.name, row.key_text(spec, key))
-  end
-  return stored
+--- The primary's row that was just written. It is locked, and read as it is now: where a statement
+--- has set what was there already, the transaction's own view may be an older one.
+function Transaction:written(spec, key)
+  return self:stored("primary", spec, key, "update") or row.not_found(spec, key)
 end
 
 -- ---- rows on their way to the secondary ----
@@ -102,8 +112,10 @@ end
 --- What the secondary holds for a stored row of the primary: the row, or nil when the model's
 --- transform leaves it out. A row that it cannot hold ends the dual write, also when fn catches the
 --- error: the primary has it already.
-local function for_secondary(self, spec, stored)
-  local copy, column, reason = fetch.crosser(spec)(stored)
+---@param crosser function|nil   of fetch, when there are many rows
+---@return string|nil
+function Transaction:for_secondary(spec, stored, crosser)
+  local copy, column, reason = (crosser or fetch.crosser(spec))(stored)
   if not reason then return copy end
   self.refused = errors.make("data",
     ("model %s: column %s: %s, which the secondary cannot hold"):format(spec.name, column, reason),
@@ -115,14 +127,8 @@ local function for_secondary(self, spec, stored)
 end
 
 --- Sends a statement to the secondary, when that takes part.
-local function trail(self, text, kinds, packed, expected, number)
+function Transaction:trail(text, kinds, packed, expected, number)
   if self.secondary then self.dual:secondary(text, kinds, packed, expected, number) end
-end
-
-local function quoted(spec, side, indexes)
-  local names = {}
-  for i, index in ipairs(indexes) do names[i] = spec.statements[side].columns[index] end
-  return names
 end
 
 --- The model with both its tables, which a server can roll back.
@@ -159,15 +165,17 @@ end
 --- Inserts on the primary and returns the row as stored: MariaDB gives it with the insert.
 local function insert_on_primary(self, spec, values)
   local indexes, kinds, packed = row.pack_given(spec, values)
-  local text = spec.statements.primary:insert(quoted(spec, "primary", indexes))
+  local builder = spec.statements.primary
+  local text = builder:insert(builder:names(indexes))
   if self.returning then
     local rows = self:call("primary", "fetch",
-      text .. " returning " .. spec.statements.primary:column_list(), kinds, packed, spec.kinds)
+      text .. " returning " .. builder:column_list(), kinds, packed, spec.kinds)
     core.crash_point(self.mode .. ".written")
     return rows[1]
   end
   local result = self.dual:primary(text, kinds, packed)
-  return must_be_stored(self, spec, inserted_key(spec, values, result))
+  return certain.row(spec, indexes, packed, result.insert_id)
+    or self:written(spec, inserted_key(spec, values, result))
 end
 
 --- Inserts a row; returns it as stored, defaults filled in.
@@ -179,36 +187,31 @@ function Transaction:insert(model, values)
   if alone(self) then return on_secondary.insert(self, spec, values) end
   local stored = insert_on_primary(self, spec, values)
   local number = self:touch(spec, core.prefix(stored, spec.key_count))
-  local copy = for_secondary(self, spec, stored)
+  local copy = self:for_secondary(spec, stored)
   if copy then
     local indexes, names, kinds = row.writable(spec, "secondary")
-    trail(self, spec.statements.secondary:insert(names), kinds, row.pick(copy, indexes), 1, number)
+    self:trail(spec.statements.secondary:insert(names), kinds, row.pick(copy, indexes), 1, number)
   end
   return row.unpack(spec, stored)
-end
-
---- Inserts many rows; returns them as stored, in order.
----@param model string
----@param list table[]
----@return table[]
-function Transaction:insert_many(model, list)
-  local stored = {}
-  for i, values in ipairs(list) do stored[i] = self:insert(model, values) end
-  return stored
 end
 
 -- ---- update, delete, upsert ----
 
 --- Gives the secondary's row with `key` all values of the primary's stored row.
 function Transaction:overwrite_secondary(spec, key, stored, number)
-  local copy = for_secondary(self, spec, stored)
-  if not copy then
-    trail(self, spec.statements.secondary:delete(), spec.key_kinds, key, -1, number)
+  local copy = self:for_secondary(spec, stored)
+  local builder = spec.statements.secondary
+  local indexes, names, kinds = row.writable(spec, "secondary")
+  if not fetch.transform(spec) then
+    self:trail(builder:update(names), kinds .. spec.key_kinds, row.pick(copy, indexes) .. key, 1,
+      number)
     return
   end
-  local indexes, names, kinds = row.writable(spec, "secondary")
-  trail(self, spec.statements.secondary:update(names), kinds .. spec.key_kinds,
-    row.pick(copy, indexes) .. key, fetch.transform(spec) and -1 or 1, number)
+  -- The row may have been left out before, or is from now on.
+  if not copy or core.prefix(copy, spec.key_count) ~= key then
+    self:trail(builder:delete(), spec.key_kinds, key, -1, number)
+  end
+  if copy then self:trail(builder:upsert(names), kinds, row.pick(copy, indexes), -1, number) end
 end
 
 --- Sets the columns given on the row with the key. Returns the row as stored, or nil when there is
@@ -221,13 +224,14 @@ function Transaction:update(model, key, values)
   if #indexes == 0 then errors.usage("model %s: update sets no column", spec.name) end
   if alone(self) then return on_secondary.update(self, spec, packed_key, values) end
   local result = self.dual:primary(
-    spec.statements.primary:update(quoted(spec, "primary", indexes)),
+    spec.statements.primary:update(spec.statements.primary:names(indexes)),
     kinds .. spec.key_kinds, packed .. packed_key)
   local number = self:touch(spec, packed_key)
   if result.affected == 0 then
     -- The secondary must not have it either: the same statement has to find nothing there.
-    trail(self, spec.statements.secondary:update(quoted(spec, "secondary", indexes)),
-      kinds .. spec.key_kinds, packed .. packed_key, 0, number)
+    local builder = spec.statements.secondary
+    self:trail(builder:update(builder:names(indexes)), kinds .. spec.key_kinds,
+      packed .. packed_key, 0, number)
     return nil
   end
   local new_key = {}
@@ -235,7 +239,7 @@ function Transaction:update(model, key, values)
   for i, name in ipairs(spec.key_names) do
     new_key[i] = values[name] ~= nil and values[name] or old[name]
   end
-  local stored = must_be_stored(self, spec, row.pack_key(spec, new_key))
+  local stored = self:written(spec, row.pack_key(spec, new_key))
   local stored_key = core.prefix(stored, spec.key_count)
   if stored_key ~= packed_key then self:touch(spec, stored_key) end
   self:overwrite_secondary(spec, packed_key, stored, number)
@@ -250,7 +254,7 @@ function Transaction:delete(model, key)
   if alone(self) then return on_secondary.delete(self, spec, packed_key) end
   local result = self.dual:primary(spec.statements.primary:delete(), spec.key_kinds, packed_key)
   local number = self:touch(spec, packed_key)
-  trail(self, spec.statements.secondary:delete(), spec.key_kinds, packed_key,
+  self:trail(spec.statements.secondary:delete(), spec.key_kinds, packed_key,
     fetch.transform(spec) and -1 or result.affected, number)
   return result.affected > 0
 end
@@ -264,23 +268,56 @@ function Transaction:upsert(model, values)
   for i, name in ipairs(spec.key_names) do key[i] = values[name] end
   local packed_key = row.pack_key(spec, key)
   if alone(self) then return on_secondary.upsert(self, spec, packed_key, values) end
-  self.dual:primary(spec.statements.primary:upsert(quoted(spec, "primary", indexes)), kinds, packed)
+  local builder = spec.statements.primary
+  self.dual:primary(builder:upsert(builder:names(indexes)), kinds, packed)
   local number = self:touch(spec, packed_key)
-  local stored = must_be_stored(self, spec, packed_key)
-  local copy = for_secondary(self, spec, stored)
+  local stored = self:written(spec, packed_key)
+  local copy = self:for_secondary(spec, stored)
   if copy then
     local all, names, all_kinds = row.writable(spec, "secondary")
-    trail(self, spec.statements.secondary:upsert(names), all_kinds, row.pick(copy, all), -1, number)
+    self:trail(spec.statements.secondary:upsert(names), all_kinds, row.pick(copy, all), -1, number)
   end
   return row.unpack(spec, stored)
+end
+
+-- ---- many rows ----
+
+--- Inserts many rows, a slice of them with one statement on each side. Returns them as stored, in
+--- order; or, with `returning = false`, how many they are, and holds only a slice of them at once.
+--- An iterator must be made within the function of the write, which may run again.
+---@param model string
+---@param list table[]|fun(): table|nil
+---@param options { returning: boolean|nil }|nil
+---@return table[]|integer
+function Transaction:insert_many(model, list, options)
+  return batch.insert(self, spec_of(self, model), list, options)
+end
+
+--- Updates many rows. Each element of `list` is a row as far as it is given: the columns of the
+--- key say which, the others are set. Returns the rows as stored, in order, with `false` for those
+--- that do not exist; or, with `returning = false`, how many exist.
+---@param model string
+---@param list table[]|fun(): table|nil
+---@param options { returning: boolean|nil }|nil
+---@return (table|false)[]|integer
+function Transaction:update_many(model, list, options)
+  return batch.update(self, spec_of(self, model), list, options)
+end
+
+--- Deletes the rows with the keys; returns how many there were.
+---@param model string
+---@param keys any[]|fun(): any
+---@return integer
+function Transaction:delete_many(model, keys)
+  return batch.delete(self, spec_of(self, model), keys)
 end
 
 -- ---- raw SQL and reads ----
 
 --- Runs SQL on the sides that take part: the same text, or { mysql = ..., postgres = ... }, or
---- { sql = ... }. `touches = { Room = { 7 }, Message = true }` names the keys of what it writes (true:
---- any of the model's), which is needed when a side lacks it later. Returns the primary's result, or
---- the secondary's when that is alone.
+--- { sql = ... }. `touches = { Room = { 7 }, Message = true }` names the keys of what it writes
+--- (true: any of the model's), which is needed when a side lacks it later. Returns the primary's
+--- result, or the secondary's when that is alone.
 ---@param statement string|table
 function Transaction:execute(statement, ...)
   self:check()
@@ -317,8 +354,21 @@ end
 
 -- ---- savepoints ----
 
---- Runs fn(tx, ...) so that its failure undoes no more than what it did; the error is raised on. When
---- a server has rolled back more than that (a deadlock), the whole write fails.
+--- The server has rolled back more than a statement, or may have.
+local function undoes_more(err)
+  return errors.is(err) and (err.class == "transient" or err.class == "unavailable")
+end
+
+--- Waits for what was done since the savepoint, and lets go of it: each costs the servers memory.
+local function release(self, name)
+  self.dual:settle()
+  for _, side in ipairs { "primary", "secondary" } do
+    if self[side] then self.dual:execute(side, "release savepoint " .. name) end
+  end
+end
+
+--- Runs fn(tx, ...) so that its failure undoes no more than what it did; the error is raised on.
+--- When a server has rolled back more than that (a deadlock), the whole write fails.
 function Transaction:savepoint(fn, ...)
   self:check()
   if type(fn) ~= "function" then errors.usage("savepoint: function expected") end
@@ -327,13 +377,13 @@ function Transaction:savepoint(fn, ...)
   self.dual:savepoint(name)
   local results = table.pack(pcall(fn, self, ...))
   if results[1] then
-    local ok, err = pcall(self.dual.settle, self.dual)
+    local ok, err = pcall(release, self, name)
     if ok then return table.unpack(results, 2, results.n) end
     results = { false, err, n = 2 }
   end
   local err = results[2]
-  local whole = errors.is(err) and (err.class == "transient" or err.class == "unavailable")
-  if not whole then
+  if undoes_more(err) then self.refused = err end  -- also when fn's caller catches it
+  if not undoes_more(self.refused) then
     self.dual:back_to(name)
     self.refused = nil
   end

@@ -111,6 +111,23 @@ where c.constraint_schema = database()
 order by t.table_name, c.constraint_name]],
 }
 
+local TRIGGERS = [[
+select distinct event_object_table as tab from information_schema.triggers
+where event_object_schema = database()]]
+
+--- Triggers are shown only to who may make some. A role that allows it is not looked for: then they
+--- are said to be unknown.
+local SEES_TRIGGERS = [[
+select count(*) as v
+from (select grantee, privilege_type from information_schema.user_privileges
+      union all
+      select grantee, privilege_type from information_schema.schema_privileges
+      where database() like table_schema) p
+where privilege_type = 'TRIGGER'
+  and grantee = concat("'", left(current_user(), char_length(current_user())
+                                 - char_length(substring_index(current_user(), '@', -1)) - 1),
+                       "'@'", substring_index(current_user(), '@', -1), "'")]]
+
 local function read_columns(conn, tables)
   for _, row in ipairs(conn:query(COLUMNS)) do
     local tab = tables[row.tab]
@@ -190,6 +207,14 @@ local function read_checks(conn, tables)
   end
 end
 
+local function read_triggers(conn, tables)
+  if conn:query(SEES_TRIGGERS)[1].v == 0 then return end
+  for _, tab in pairs(tables) do tab.triggers = false end
+  for _, row in ipairs(conn:query(TRIGGERS)) do
+    if tables[row.tab] then tables[row.tab].triggers = true end
+  end
+end
+
 --- All base tables of the connection's database: name -> table, and their names in order.
 function mysql.inspect(conn)
   local tables, names = {}, {}
@@ -198,6 +223,7 @@ function mysql.inspect(conn)
     tables[row.name] = {
       name = row.name, columns = {}, column = {}, indexes = {}, foreign_keys = {}, checks = {},
       engine = absent(row.engine), comment = row.comment,
+      triggers = true,   -- or it is not known that there are none
       estimated_rows = tonumber(absent(row.estimated_rows) or 0),
     }
   end
@@ -205,6 +231,7 @@ function mysql.inspect(conn)
   read_indexes(conn, tables)
   read_foreign_keys(conn, tables)
   read_checks(conn, tables)
+  read_triggers(conn, tables)
   return tables, names
 end
 
