@@ -43,6 +43,21 @@ end
 
 -- ---- who takes part ----
 
+--- A connection. Who is let through to a side that was down asks it something at once, and tells the
+--- breaker: the write itself may wait long for the other side, whose breaker lets somebody else
+--- through, who waits for this one.
+local function acquire(db, name, seconds)
+  local conn = db[name]:acquire("write", seconds)
+  if db.breaker:state(name) == "closed" then return conn end
+  local ok, err = pcall(conn.query, conn, "select 1")
+  if ok then
+    db.breaker:succeeded(name)
+    return conn
+  end
+  conn:close()
+  return error(err, 0)
+end
+
 --- A side that is known to be down is not asked again before the breaker lets one of us try.
 local function connect(db, name, deadline, call)
   if not db.breaker:allows(name) then
@@ -50,8 +65,7 @@ local function connect(db, name, deadline, call)
       { side = name }), 0)
   end
   call.verdicts[name] = call.verdicts[name] or NONE
-  local ok, conn = pcall(db[name].acquire, db[name], "write",
-    math.max(deadline - core.clock(), 0.05))
+  local ok, conn = pcall(acquire, db, name, math.max(deadline - core.clock(), 0.05))
   if ok then return conn end
   call.verdicts[name] = conn
   return error(conn, 0)
