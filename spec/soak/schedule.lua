@@ -1,0 +1,120 @@
+--- What befalls whom, and when: made from the seed alone, before anything runs.
+
+local core = require "dualdb.core"
+local Random = require "spec.soak.random"
+
+local schedule = {}
+
+local KINDS = {
+  { "kill_client", 16 }, { "stop_client", 14 }, { "kill_recoverer", 5 }, { "stop_recoverer", 4 },
+  { "kill_server", 6 }, { "restart_server", 3 }, { "stop_server", 8 }, { "cut", 8 }, { "hang", 7 },
+  { "lag", 5 }, { "lose_answer", 14 },
+}
+
+--- Statements whose answer gets lost.
+local ANSWERS = {
+  primary = {
+    a1 = { "commit", "insert into dualdb_decision", "update", "rollback" },
+    a2 = { "xa prepare", "xa end", "xa commit", "xa start", "update" },
+  },
+  secondary = {
+    a1 = { "prepare transaction", "commit prepared", "begin", "update" },
+    a2 = { "commit", "begin", "insert into dualdb_decision" },
+  },
+}
+ANSWERS.primary.journaled = { "commit", "insert into dualdb_journal", "update" }
+ANSWERS.secondary.journaled = { "commit", "begin", "update" }
+ANSWERS.primary.available = ANSWERS.primary.a1
+ANSWERS.secondary.available = ANSWERS.secondary.a1
+
+--- Seconds for which a target is left alone afterwards.
+local function rest(random, kind)
+  if kind == "kill_server" or kind == "restart_server" then return random:real(5, 10) end
+  return random:real(0.3, 2)
+end
+
+local function draw(random, way, clients)
+  local kind = random:weighted(KINDS)
+  local fault = { kind = kind, seconds = random:real(0.2, 4) }
+  local side = random:one_of { "primary", "secondary" }
+  if kind:find("_client", 1, true) then
+    fault.target = "client " .. random:integer(1, clients)
+  elseif kind:find("_recoverer", 1, true) then
+    fault.target = "recoverer"
+  elseif kind:find("_server", 1, true) then
+    fault.target, fault.side = side, side
+  else
+    fault.target, fault.side = "link " .. side, side
+  end
+  if kind == "lag" then fault.milliseconds = random:integer(5, 150) end
+  if kind == "lose_answer" then
+    fault.statement = random:one_of(ANSWERS[side][way])
+    fault.nth = random:integer(1, 12)
+    fault.how = random:one_of { "reset", "close", "hang" }
+    fault.when = random:one_of { "answer", "answer", "sent", "request" }
+  end
+  return fault
+end
+
+--- The faults in order, each with `at` and `seconds`. Those of one target do not overlap.
+---@param seed integer
+---@param seconds number    that the soak takes
+---@param way string
+---@param clients integer
+---@return table[]
+function schedule.make(seed, seconds, way, clients)
+  local random, list, free_at = Random.new(seed, 1), {}, {}
+  local at = random:real(0.5, 1.5)
+  while at < seconds - 1 do
+    local fault = draw(random, way, clients)
+    fault.at = at
+    if (free_at[fault.target] or 0) <= at then
+      list[#list + 1] = fault
+      free_at[fault.target] = at + fault.seconds + rest(random, fault.kind)
+    end
+    at = at + random:real(0.1, 1.2)
+  end
+  return list
+end
+
+-- ---- the lives of processes ----
+
+--- Steps at which a process of the soak can die.
+local function steps_of(way, recovers)
+  local of = { [way] = true, journal = true, resolve = true }
+  if way == "available" then of.a1, of.primary_only, of.secondary_only = true, true, true end
+  if recovers then of = { recovery = true, replay = true } end
+  local list = {}
+  for _, step in ipairs(core.crash_points()) do
+    if of[step.name:match "^[^.]+"] then list[#list + 1] = step.name end
+  end
+  return list
+end
+
+--- How a life of a process goes: the step at which it dies or stops by itself (or none), and the
+--- pauses before it wakes up and before the next life begins.
+---@param seed integer
+---@param number integer   of the process; 0 is the recoverer
+---@param life integer
+---@param way string
+function schedule.life(seed, number, life, way)
+  local random = Random.new(seed, 1000000 + 1000 * number + life)
+  local plan = { pause = random:real(0, 1), asleep = random:real(0.2, 4) }
+  if random:chance(0.6) then
+    local most = number == 0 and 4 or 40
+    plan.crash_at = ("%s:%d"):format(random:one_of(steps_of(way, number == 0)),
+      random:integer(1, most))
+    plan.crash_mode = random:chance(0.7) and "exit" or "stop"
+  end
+  return plan
+end
+
+--- One line that says what a fault is.
+function schedule.text(fault)
+  local more = fault.statement and (" %s of %s %s, no. %d"):format(fault.how, fault.when,
+    fault.statement, fault.nth) or fault.milliseconds and (" %d ms"):format(fault.milliseconds) or ""
+  return ("%8.3f  %-14s %-15s for %.2f s%s"):format(fault.at, fault.kind, fault.target,
+    fault.seconds, more)
+end
+
+return schedule
