@@ -44,9 +44,9 @@ static void free_stream(dd_pg_stream *s) {
 
 /* ---- columns ---- */
 
-static dd_kind kind_of_column(Oid type, dd_kind want) {
+static dd_kind kind_of_column(const dd_pg *pg, Oid type, dd_kind want) {
     dd_kind natural = dd_pg_kind(type);
-    if (!want) return natural;
+    if (!want) return dd_pg_is_label(pg, type) ? DD_KIND_TEXT : natural;
     if (natural == DD_KIND_UNSUPPORTED) return want == DD_KIND_TEXT ? want : DD_KIND_UNSUPPORTED;
     return dd_convertible(natural, want) ? want : DD_KIND_UNSUPPORTED;
 }
@@ -65,7 +65,8 @@ static dd_status set_columns(dd_pg_stream *s, const PGresult *from, const char *
     for (unsigned i = 0; i < count; i++) {
         s->types[i] = PQftype(from, (int)i);
         s->base.columns[i].name = dd_strdup(PQfname(from, (int)i));
-        s->base.columns[i].kind = kind_of_column(s->types[i], want ? (dd_kind)want[i] : (dd_kind)0);
+        s->base.columns[i].kind =
+            kind_of_column(pg_of_stream(s), s->types[i], want ? (dd_kind)want[i] : (dd_kind)0);
         if (*misfit < 0 && s->base.columns[i].kind == DD_KIND_UNSUPPORTED) *misfit = (int)i;
     }
     return DD_OK;
@@ -365,7 +366,11 @@ dd_status dd_pg_stream_open(dd_conn *conn, const char *sql, const dd_value *para
     dd_pg_stream *s = dd_calloc(1, sizeof *s);
     s->base.conn = conn;
     bool by_copy = bulk && count == 0 && fits_copy(sql);
-    dd_status status = by_copy ? open_copy(s, sql, want, &by_copy, err) : DD_OK;
+    /* Whoever says what is wanted knows the types; others read enums as text. A transaction may not
+     * have asked for anything before its isolation level is set. */
+    const bool may_ask = !conn->driver->in_transaction(conn) || is_query(sql);
+    dd_status status = !want && may_ask ? dd_pg_learn_labels(dd_pg_of(conn), err) : DD_OK;
+    if (status == DD_OK && by_copy) status = open_copy(s, sql, want, &by_copy, err);
     if (status == DD_OK && !by_copy) status = open_rows(s, sql, params, count, want, err);
     if (status == DD_OK) *out = &s->base;
     else free_stream(s);
