@@ -58,6 +58,9 @@ static dd_kind unsupported(char *type, size_t size, const char *name) {
 
 /* The kind that a column's type is by nature; `type` gets a name when it is none. */
 static dd_kind natural_kind(const MYSQL_FIELD *field, char *type, size_t size) {
+    /* A geometry arrives, and is taken, as its SRID in four bytes and WKB. MariaDB names its sort
+     * in an attribute, MySQL does not. */
+    if (field->type == MYSQL_TYPE_GEOMETRY) return DD_KIND_BYTES;
     dd_kind kind = extended_kind(field, type, size);
     if (kind) return kind;
     switch ((int)field->type) {
@@ -91,7 +94,6 @@ static dd_kind natural_kind(const MYSQL_FIELD *field, char *type, size_t size) {
     case MYSQL_TYPE_BLOB:
         if (field->flags & (ENUM_FLAG | SET_FLAG)) return DD_KIND_TEXT;
         return field->charsetnr == BINARY_CHARSET ? DD_KIND_BYTES : DD_KIND_TEXT;
-    case MYSQL_TYPE_GEOMETRY: return unsupported(type, size, "geometry");
     case 242: return unsupported(type, size, "vector"); /* not in every vendor's header */
     default: break;
     }

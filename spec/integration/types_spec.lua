@@ -127,6 +127,8 @@ local MATRIX = {
   { "bm", "mediumblob", { "x''", "repeat(x'0a0d', 40000)", "x'09'" }, shown = hex_bytes },
   { "bl", "longblob", { "x'00ff27225c0a0d'", "repeat(x'00ff', 100000)", "null" },
     shown = hex_bytes },
+  { "ge", "geometry", { "st_geomfromtext('POINT(1 2)')",
+    "st_geomfromtext('LINESTRING(0 0,1 1)', 4326)", "null" }, shown = hex_bytes },
   { "da", "date", { "'0001-01-01'", "'9999-12-31'", "'2024-02-29'" } },
   { "tm", "time(6)", { "'00:00:00'", "'23:59:59.999999'", "'12:00:00.5'" }, same = without_zeros },
   { "tz", "time(3)", { "'00:00:00'", "'23:59:59.999'", "null" }, declared = "timetz(3)",

@@ -134,6 +134,8 @@ static const struct mysql_case {
     ROW(1406, "Data too long for column 'a'", BOTH(DATA)),
     ROW(1690, "BIGINT value is out of range", BOTH(DATA)),
     ROW(3140, "Invalid JSON text", BOTH(DATA)),
+    ROW(1416, "Cannot get geometry object from data you send to the GEOMETRY field", BOTH(DATA)),
+    ROW(3643, "The SRID of the geometry does not match the SRID of the column 'p'", BOTH(DATA)),
     ROW(1153, "Got a packet bigger than 'max_allowed_packet' bytes", BOTH(DATA)),
     ROW(2020, "Got packet bigger than 'max_allowed_packet' bytes", BOTH(DATA)),
     ROW(1064, "You have an error in your SQL syntax", BOTH(USAGE)),

@@ -11,6 +11,8 @@ local KINDS = {
   enum = "t", set = "t", inet4 = "t", inet6 = "t", json = "j", uuid = "u", bit = "B", year = "i",
   binary = "x", varbinary = "x", tinyblob = "x", blob = "x", mediumblob = "x", longblob = "x",
   date = "D", time = "T", datetime = "S", timestamp = "S",
+  geometry = "x", point = "x", linestring = "x", polygon = "x", multipoint = "x",
+  multilinestring = "x", multipolygon = "x", geometrycollection = "x", geomcollection = "x",
 }
 
 local function absent(value)
