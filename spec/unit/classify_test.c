@@ -275,6 +275,7 @@ static const struct postgres_case {
     ROW("23503", "violates foreign key constraint", BOTH(INTEGRITY)),
     ROW("23514", "violates check constraint", BOTH(INTEGRITY)),
     ROW("23P01", "violates exclusion constraint", BOTH(INTEGRITY)),
+    ROW("21000", "ON CONFLICT DO UPDATE command cannot affect row a second time", BOTH(INTEGRITY)),
     ROW("22001", "value too long for type character varying(3)", BOTH(DATA)),
     ROW("22003", "integer out of range", BOTH(DATA)),
     ROW("22007", "invalid input syntax for type date", BOTH(DATA)),
