@@ -216,6 +216,18 @@ local function give_up(job)
   waiting:close()
 end
 
+--- More rows than these are not tried before all are through.
+local MOST_EARLY = 10000
+
+--- Writes the rows that wait for each other now, so that the tables that refer to them can be
+--- loaded and do not have to wait row by row. Those that cannot go yet wait on.
+---@param jobs dualdb.Job[]
+function settle.early(jobs)
+  local total = 0
+  for _, job in ipairs(jobs) do total = total + job.waiting.count end
+  if total <= MOST_EARLY then together(jobs) end
+end
+
 --- Tries all rows that wait again, as long as that helps; what is left goes to quarantine.
 ---@param jobs dualdb.Job[]
 function settle.run(jobs)

@@ -191,6 +191,18 @@ function sync.start(db, model_name, options)
   return run
 end
 
+--- Between two models: rows that refer to each other in a circle go once both are there.
+---@param runs dualdb.SyncRun[]   the last one is the newest
+function sync.settle_early(runs)
+  local newest = runs[#runs]
+  if not newest or newest.settled then return end
+  local jobs = {}
+  for _, run in ipairs(runs) do
+    if not run.settled then jobs[#jobs + 1] = run.job end
+  end
+  settle.early(jobs)
+end
+
 --- Ends runs: rows that wait are tried again, now that the rows of all models are through.
 ---@param runs dualdb.SyncRun[]
 function sync.settle(runs)

@@ -40,10 +40,12 @@ local FIELDS = {
   "seconds", "error",
 }
 
-local function copy(db, name, meter)
+local function copy(db, name, meter, started)
   meter:start(name)
   local run = sync.start(db, name, { progress = meter:callback() })
   meter:finish { rows_read = run.result.rows_read, rows_written = run.result.rows_written }
+  started[#started + 1] = run
+  sync.settle_early(started)
   return run
 end
 
@@ -146,8 +148,8 @@ function command.command(args, out)
     show_plan(models, out)
     return exit_code(models)
   end
-  local meter = progress.new("sync")
-  local runs = each(names, out, function(name) return copy(db, name, meter) end)
+  local meter, started = progress.new("sync"), {}
+  local runs = each(names, out, function(name) return copy(db, name, meter, started) end)
   settle(runs, out)
   for i, run in ipairs(runs) do models[i] = entry_of(run.result or run) end
   show_results(models, out)
