@@ -1,4 +1,4 @@
--- Edge cases of keys, each by its number in the project's list of 25. Both servers' own clients make
+-- Edge cases of keys, each by its number in the project's list of 25. The servers' own clients make
 -- the rows and judge them.
 --
 -- 1 to 5, 19 and 20 are here; the order of every kind of key is in key_order_spec.
@@ -214,7 +214,8 @@ describe("edge case 5: bytes with zeros at the end, and 255s", function()
       mysql = "k binary(16) primary key, b binary(4)",
       rows = { "repeat(x'00', 16), x'00'", "repeat(x'ff', 16), x'ff'",
         "concat(repeat(x'00', 15), x'01'), x'61'", "concat(x'61', repeat(x'00', 15)), null",
-        "concat(x'61', repeat(x'20', 15)), x'2020'", "concat(x'ff', repeat(x'00', 15)), x'ff00ff00'" },
+        "concat(x'61', repeat(x'20', 15)), x'2020'",
+        "concat(x'ff', repeat(x'00', 15)), x'ff00ff00'" },
       shown = edge.all(edge.bytes, "k", "b"),
     }
   end)
@@ -268,7 +269,8 @@ describe("edge case 19: keys of several columns", function()
 
   it("are told apart where only the border between them moved", function()
     edge.there_and_back {
-      mysql = "a varchar(9) collate utf8mb4_bin, b varchar(9) collate utf8mb4_bin, primary key (a, b)",
+      mysql = "a varchar(9) collate utf8mb4_bin, b varchar(9) collate utf8mb4_bin, "
+        .. "primary key (a, b)",
       rows = { "'ab', 'c'", "'a', 'bc'", "'abc', ''", "'', 'abc'", "'a|b', 'c'", "'a', 'b|c'" },
       shown = edge.all(edge.text, "a", "b"),
     }

@@ -218,7 +218,7 @@ describe("edge case 9: unsigned numbers of 64 bits", function()
     assert.same({ "7", "18446744073709551615", "18446744073709551615" }, before[7])
   end)
 
-  it("are found by keys that Lua holds as texts, and counted on from where there is room", function()
+  it("are found by keys that Lua holds as texts", function()
     local model = edge.open { mysql = "k bigint unsigned primary key", rows = ENDS }
     model:sync()
     assert.equal(7, model:get("18446744073709551615").v)
@@ -228,7 +228,7 @@ describe("edge case 9: unsigned numbers of 64 bits", function()
     edge.verify(model, "equal")
   end)
 
-  it("beyond a bigint of the secondary's are refused, each by name, or clamped by policy", function()
+  it("beyond a bigint of the secondary's are refused, or clamped by policy", function()
     local case = {
       mysql = "id int primary key, n bigint unsigned", postgres = "id int primary key, n bigint",
       rows = { "1, 9223372036854775807", "2, 9223372036854775808", "3, 18446744073709551615" },
@@ -394,7 +394,8 @@ describe("edge case 13: decimals", function()
     assert.equal(4, model:sync().rows_written)
     edge.verify(model, "equal")
     assert.same({ { "1.5000", "1.5" }, { "0.0000", "0" }, { "99999999.9900", "0.000001" },
-      { "100.0000", "-100.1" } }, clients.rows("postgres", "select a, b from spec_edge order by id"))
+      { "100.0000", "-100.1" } },
+      clients.rows("postgres", "select a, b from spec_edge order by id"))
     clients.run("postgres", "update spec_edge set b = '1.50000000000' where id = 1")
     edge.verify(model, "equal")
     clients.run("postgres", "update spec_edge set b = '1.50000000001' where id = 1; "
