@@ -45,6 +45,11 @@ void dd_push_value(lua_State *L, const dd_value *value, dd_buf *text) {
     }
     int64_t integer;
     uint64_t low;
+    if (dd_value_is_unreadable(value)) {
+        dd_unreadable parts = dd_value_unreadable(value);
+        lua_pushlstring(L, (const char *)parts.text, parts.text_length);
+        return;
+    }
     switch (value->kind) {
     case DD_KIND_BOOL:
         if (!dd_value_is_raw(value)) {

@@ -19,6 +19,7 @@ static const double close_grace = 0.1;
 typedef struct dd_pg_stream {
     dd_stream base;
     Oid *types;              /* of the columns */
+    bool takes_raw;          /* values that cannot be read as wanted (row/raw.h) */
     bool over;               /* the server has nothing more to say about the statement */
     PGresult *first;         /* single-row mode: the result that open has read; or NULL */
     /* COPY: what was received and not yet used is bytes [at, length) of data. */
@@ -79,6 +80,17 @@ static dd_status misfit_error(dd_pg_stream *s, const PGresult *from, const char 
                         "read", err);
 }
 
+/* What cannot be read goes on as it is, for whoever says what he wants. */
+static dd_status add_unread(const dd_pg_stream *s, unsigned column, const uint8_t *wire,
+                            size_t length, dd_buf *row, size_t at, dd_err *err) {
+    const dd_column *to = &s->base.columns[column];
+    row->length = at;
+    if (s->takes_raw &&
+        dd_pg_add_unread(s->types[column], to->kind, wire, length, row, err) == DD_OK)
+        return DD_OK;
+    return dd_pg_name_column(to->name, err);
+}
+
 /* Appends one field; `wire` NULL for NULL. */
 static inline dd_status add_field(const dd_pg_stream *s, unsigned column, const uint8_t *wire,
                                   size_t length, dd_buf *row, dd_err *err) {
@@ -87,8 +99,9 @@ static inline dd_status add_field(const dd_pg_stream *s, unsigned column, const 
         return DD_OK;
     }
     const dd_column *to = &s->base.columns[column];
+    const size_t at = row->length;
     if (dd_pg_decode(s->types[column], to->kind, wire, length, row, err) == DD_OK) return DD_OK;
-    return dd_pg_name_column(to->name, err);
+    return add_unread(s, column, wire, length, row, at, err);
 }
 
 /* ---- single-row mode ---- */
@@ -365,6 +378,7 @@ dd_status dd_pg_stream_open(dd_conn *conn, const char *sql, const dd_value *para
                             const char *want, bool bulk, dd_stream **out, dd_err *err) {
     dd_pg_stream *s = dd_calloc(1, sizeof *s);
     s->base.conn = conn;
+    s->takes_raw = want != NULL;
     bool by_copy = bulk && count == 0 && fits_copy(sql);
     /* Whoever says what is wanted knows the types; others read enums as text. A transaction may not
      * have asked for anything before its isolation level is set. */

@@ -5,6 +5,7 @@ local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
 local row = require "dualdb.row"
+local unreadable = require "dualdb.unreadable"
 
 local bring = {}
 
@@ -13,7 +14,8 @@ local MOST_PARAMETERS = 60000
 
 ---@class dualdb.Refused
 ---@field key string             canonical
----@field packed string|nil      the primary's row; nil when the secondary refuses to delete its own
+---@field packed string|nil      the primary's row; nil when only the key is known, and when the
+---                               secondary refuses to delete its own
 ---@field column string|nil
 ---@field reason string
 ---@field state string|nil       the server's SQLSTATE; nil when the row did not get there
@@ -129,10 +131,16 @@ end
 function bring.within(primary, secondary, spec, keys, options)
   local brought = { written = 0, deleted = 0, gone = 0, refused = {} }
   local refused = brought.refused
-  local current = fetch.many(primary, spec, "primary", keys, "share")
+  local asked = {}
+  for _, key in ipairs(keys) do
+    local column, reason = unreadable.key(spec, key)
+    if reason then refused[#refused + 1] = { key = key, column = column, reason = reason }
+    else asked[#asked + 1] = key end
+  end
+  local current = fetch.many(primary, spec, "primary", asked, "share")
   local cross = fetch.crosser(spec)
   local items, absent = {}, {}
-  for _, key in ipairs(keys) do
+  for _, key in ipairs(asked) do
     local packed = current[key]
     local crossed, column, reason
     if packed then crossed, column, reason = cross(packed) end
@@ -203,8 +211,9 @@ function bring.entry(spec, refused)
   if refused.packed then return refused.packed, refused.column, refused.reason end
   local indexes = {}
   for i = 1, spec.key_count do indexes[i] = i end
-  return core.prefix(refused.key, spec.key_count), nil, "delete refused: " .. refused.reason,
-    indexes
+  local reason = refused.reason
+  if not refused.column then reason = "delete refused: " .. reason end
+  return core.prefix(refused.key, spec.key_count), refused.column, reason, indexes
 end
 
 return bring

@@ -45,6 +45,7 @@ local BY_KIND = {
   f = { "float_digits" }, g = { "float_digits" },
   t = { "nul", "invalid_utf8", "overflow" }, j = { "nul" },
   D = { "zero_dates" }, S = { "zero_dates" }, T = { "time_range" },
+  u = {},  -- but values that could not be read are refused
 }
 
 --- The policies of a column: its own before the model's before the project's. Those of the model
