@@ -87,6 +87,19 @@ function policies.accept(model, column, problem)
   return problem == "has a smaller range" or problem:find("^holds %d+ characters$") ~= nil
 end
 
+--- Whether a declared policy may give the secondary another value than the primary's.
+---@param model dualdb.Model
+---@param column table   of pairing.columns
+---@return boolean
+function policies.may_change(model, column)
+  if column.key then return false end
+  local own = policies.of(model, column.name)
+  for _, policy in ipairs(BY_KIND[column.kind] or {}) do
+    if own[policy] ~= nil and own[policy] ~= "refuse" then return true end
+  end
+  return false
+end
+
 -- ---- for the engine ----
 
 local INTEGERS = {

@@ -170,7 +170,7 @@ describe("schema diff", function()
   end)
 
   it("names what counts up on one side alone, and generated columns", function()
-    each("sd_count", "id int not null auto_increment primary key, a int, b int as (a + 1) stored",
+    each("sd_count", "id int not null auto_increment primary key, a int, b int as (a & 1) stored",
       "id int primary key, a int generated always as (id + 1) stored, b int")
     local list, result = differences "sd_count"
     assert.same({ "generated a", "identity id" }, list)
@@ -179,7 +179,7 @@ describe("schema diff", function()
 
   it("notes comments, and what is not carried", function()
     both("sd_notes", [[id int primary key comment 'new', t varchar(50), price int,
-      fulltext key words (t), key start (t(3)), check (price > 0)]])
+      fulltext key words (t), key start (t(3)), check (price / 2 > 0)]])
     db.secondary:execute("comment on column sd_notes.id is 'old'")
     db.primary:execute("create or replace view sd_view as select id from sd_notes")
     local list, result = differences "sd_notes"
