@@ -3,17 +3,18 @@
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
+local memory = require "dualdb.memory"
 local recheck = require "dualdb.recheck"
 local policies = require "dualdb.policies"
 local quarantine = require "dualdb.quarantine"
 local row = require "dualdb.row"
 local Spool = require "dualdb.spool"
+local unreadable = require "dualdb.unreadable"
 
 local verify = {}
 
---- Differences that are held in memory before they are confirmed together.
-local PENDING_COUNT = 10000
-local PENDING_BYTES = 8 * 1024 * 1024
+--- Differences that are confirmed together.
+local CONFIRMED_AT_ONCE = 10000
 
 ---@class dualdb.Report
 ---@field model string
@@ -36,52 +37,54 @@ local PENDING_BYTES = 8 * 1024 * 1024
 local Report = {}
 Report.__index = Report
 
+local function changed_columns(spec, found)
+  if found.kind ~= "changed" then return {} end
+  return row.changed_columns(spec, found.primary, found.secondary)
+end
+
 --- Iterates over the differences: { kind, key, columns, primary, secondary }, with rows as tables
 --- by
 --- the primary's column names, nil where there is no row; and { column, reason } when the secondary
---- cannot hold the primary's row.
-function Report:differences()
+--- cannot hold the primary's row. With `rows = false` the rows are left out.
+---@param options { rows: boolean|nil }|nil
+function Report:differences(options)
   if not self.spool then return function() end end
   local spec, next_found = self.spec, self.spool:each()
+  local rows = not options or options.rows ~= false
   return function()
     local found = next_found()
     if not found then return nil end
-    local both = found.kind == "changed"
     return {
       kind = found.kind, column = found.column, reason = found.reason,
-      key = row.unpack_key(spec, found.key),
-      columns = both and row.changed_columns(spec, found.primary, found.secondary) or {},
-      primary = found.primary and row.unpack(spec, found.primary),
-      secondary = found.secondary and row.unpack(spec, found.secondary),
+      key = row.unpack_key(spec, found.key), columns = changed_columns(spec, found),
+      primary = rows and found.primary and row.unpack(spec, found.primary) or nil,
+      secondary = rows and found.secondary and row.unpack(spec, found.secondary) or nil,
     }
   end
 end
 
---- The same as lines of JSON, with exact values. `write(line)` is called for each.
+--- The same as lines of JSON, with exact values. `write(text)` is called with parts of them.
+---@param write fun(text: string)
 function Report:write_jsonl(write)
   if not self.spool then return end
   local spec = self.spec
   for found in self.spool:each() do
     local columns = {}
-    if found.kind == "changed" then
-      for i, name in ipairs(row.changed_columns(spec, found.primary, found.secondary)) do
-        columns[i] = core.json_string(name)
-      end
-    end
-    local parts = {
-      ('{"model":%s,"kind":"%s","key":%s,"columns":[%s]'):format(core.json_string(spec.name),
-        found.kind, core.row_json(spec.key_kinds, core.prefix(found.key, spec.key_count),
-          spec.key_names), table.concat(columns, ",")),
-    }
+    for i, name in ipairs(changed_columns(spec, found)) do columns[i] = core.json_string(name) end
+    write(('{"model":%s,"kind":"%s","key":%s,"columns":[%s]'):format(core.json_string(spec.name),
+      found.kind, core.row_json(spec.key_kinds, core.prefix(found.key, spec.key_count),
+        spec.key_names), table.concat(columns, ",")))
     for _, side in ipairs { "primary", "secondary" } do
-      parts[#parts + 1] = (',"%s":%s'):format(side,
-        found[side] and core.row_json(spec.kinds, found[side], spec.names) or "null")
+      memory.sweep()
+      write((',"%s":'):format(side))
+      write(found[side] and core.row_json(spec.kinds, found[side], spec.names) or "null")
+      memory.note(2 * #(found[side] or ""))
     end
     if found.reason then
-      parts[#parts + 1] = (',"reason":%s'):format(core.json_string(
-        quarantine.text(found.column, found.reason)))
+      write((',"reason":%s'):format(core.json_string(
+        quarantine.text(found.column, found.reason))))
     end
-    write(table.concat(parts) .. "}\n")
+    write("}\n")
   end
 end
 
@@ -93,54 +96,68 @@ local function new_report(name)
   }, Report)
 end
 
---- Collects raw differences and passes the confirmed ones on to the report.
-local function collector(report, spec, conns)
-  local pending, bytes = {}, 0
-  local function flush()
-    if #pending == 0 then return end
-    local batch = pending
-    pending, bytes = {}, 0
-    report.not_verified = report.not_verified + recheck.confirm(conns, spec, batch, function(found)
-      report[found.kind] = report[found.kind] + 1
-      if found.reason then report.quarantined = report.quarantined + 1 end
-      report.spool:add(found)
-    end)
+--- Passes the differences that last on to the report.
+local function confirm(report, conns, suspects)
+  if #suspects == 0 then return end
+  local unstable = recheck.confirm(conns, report.spec, suspects, function(found)
+    report[found.kind] = report[found.kind] + 1
+    if found.reason then report.quarantined = report.quarantined + 1 end
+    report.spool:add(found)
+  end)
+  report.not_verified = report.not_verified + unstable
+end
+
+--- A row that cannot be asked for again, for its key could not be read.
+local function take_unreadable(report, found, column, reason)
+  report[found.kind] = report[found.kind] + 1
+  report.quarantined = report.quarantined + 1
+  report.spool:add { kind = found.kind, key = found.key, column = column, reason = reason }
+end
+
+--- Confirms what the comparison found until the time `since`.
+local function confirm_all(report, conns, raw, since)
+  local suspects = {}
+  for found in raw:each() do
+    local seen = (found.primary or found.secondary)  -- else only the key is known
+      and recheck.seen(found.primary, found.secondary)
+    local column, reason = unreadable.key(report.spec, found.key)
+    if reason then
+      take_unreadable(report, found, column, reason)
+    else
+      suspects[#suspects + 1] = { key = found.key, seen = seen, since = seen and since }
+    end
+    if #suspects == CONFIRMED_AT_ONCE then
+      confirm(report, conns, suspects)
+      suspects = {}
+    end
   end
-  local function add(_, key, primary, secondary)
-    local seen = primary ~= nil or secondary ~= nil  -- else only the key is known
-    pending[#pending + 1] = {
-      key = key, primary = primary, secondary = secondary, seen = seen, since = core.clock(),
-    }
-    bytes = bytes + #key + #(primary or "") + #(secondary or "")
-    if #pending >= PENDING_COUNT or bytes >= PENDING_BYTES then flush() end
-  end
-  return add, flush
+  confirm(report, conns, suspects)
 end
 
 local function compare(db, spec, report, progress)
-  local primary, secondary = db.primary:acquire(), db.secondary:acquire()
-  local again = { primary = db.primary:acquire(), secondary = db.secondary:acquire() }
+  local conns = { primary = db.primary:acquire(), secondary = db.secondary:acquire() }
+  local raw = Spool.new()  -- keys, and the digests of the rows instead of the rows
   local guard <close> = setmetatable({}, { __close = function()
-    db.primary:release(primary)
-    db.secondary:release(secondary)
-    db.primary:release(again.primary)
-    db.secondary:release(again.secondary)
+    raw:close()
+    db.primary:release(conns.primary)
+    db.secondary:release(conns.secondary)
   end })
-  local add, flush = collector(report, spec, again)
   local crossing = policies.crossing(spec)
   local result = core.compare {
-    primary = primary, secondary = secondary,
+    primary = conns.primary, secondary = conns.secondary,
     primary_query = spec.statements.primary:scan(spec.filter.primary, spec.ordered),
     secondary_query = spec.statements.secondary:scan(spec.filter.secondary, spec.ordered),
     kinds = spec.kinds, key_columns = spec.key_count, ordered = spec.ordered,
     expected_rows = spec.estimated_rows, transform = fetch.transform(spec), crossing = crossing,
-    difference = add,
+    digests = true, difference = function(kind, key, primary, secondary)
+      raw:add { kind = kind, key = key, primary = primary, secondary = secondary }
+    end,
     progress = progress and function(so_far)
       progress { model = spec.name, rows = so_far.rows_primary, of = spec.estimated_rows,
                  differences = so_far.differences }
     end,
   }
-  flush()
+  confirm_all(report, conns, raw, core.clock())
   report.rows_primary, report.rows_secondary = result.rows_primary, result.rows_secondary
   report.chunks, report.policies = result.chunks, crossing:counts()
 end
