@@ -165,9 +165,9 @@ end
 local function retried(db, name)
   local settle = require "dualdb.settle"
   local spec = db:spec(name)
-  local job = settle.job(db, spec, quarantine.bin(db, spec), {
-    settled = function(conn, keys) forget(conn, spec, keys) end,
-  })
+  local job = settle.job(db, spec, quarantine.bin(db, spec), function(conn, keys)
+    forget(conn, spec, keys)
+  end)
   for entry in db.secondary:rows("select kinds, canonical from dualdb_quarantine "
     .. "where model = ? order by key_digest", name) do
     local key = key_of(spec, entry)

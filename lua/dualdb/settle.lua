@@ -8,7 +8,10 @@ local Spool = require "dualdb.spool"
 
 local settle = {}
 
-local BATCH_KEYS = fetch.BATCH
+--- Rows that are brought over in one transaction.
+local BATCH_ROWS = fetch.BATCH
+--- The same of rows that may have megabytes: all of a batch are in memory.
+local BATCH_WIDE_ROWS = 4
 --- Rows that are written in one transaction because they may refer to each other in a circle: the
 --- keys of those that cannot go are in memory, and all are locked on the primary meanwhile.
 local MOST_TOGETHER = 100000
@@ -29,13 +32,12 @@ local MOST_TOGETHER = 100000
 ---@param db dualdb.Database
 ---@param spec dualdb.Spec
 ---@param bin dualdb.Bin
----@param options { settled: function|nil, batch: integer|nil }|nil
+---@param settled function|nil
 ---@return dualdb.Job
-function settle.job(db, spec, bin, options)
-  options = options or {}
+function settle.job(db, spec, bin, settled)
   return {
     db = db, spec = spec, bin = bin, deletes = (spec.model.sync or {}).deletes ~= false,
-    settled = options.settled, batch = options.batch or BATCH_KEYS, waiting = Spool.new(),
+    settled = settled, batch = spec.wide and BATCH_WIDE_ROWS or BATCH_ROWS, waiting = Spool.new(),
     written = 0, deleted = 0, gone = 0, quarantined = 0,
   }
 end
@@ -63,11 +65,16 @@ end
 ---@param job dualdb.Job
 ---@param keys string[]
 function settle.bring(job, keys)
-  local brought = bring.over(job.db, job.spec, keys, job)
-  count(job, brought)
-  for _, refused in ipairs(brought.refused) do
-    (bring.may_wait(refused) and wait or set_aside)(job, refused)
+  local last = 0
+  while last < #keys do
+    local brought = bring.over(job.db, job.spec, keys, last + 1, job)
+    last = brought.last
+    count(job, brought)
+    for _, refused in ipairs(brought.refused) do
+      (bring.may_wait(refused) and wait or set_aside)(job, refused)
+    end
   end
+  job.bin:flush()  -- the others have gone: a run that ends here has said why these have not
 end
 
 --- The items of a spool in lists of the job's batch.
@@ -150,11 +157,16 @@ local function write_together(jobs, left_out)
         return item.kind == "changed" and item.column == "23503" and not left_out[i][item.key]
       end
       for items in batches(job, job.waiting, wanted) do
-        local brought = bring.within(primary, secondary, job.spec, keys_of(items), {
-          settled = job.settled,
-        })
-        for _, refused in ipairs(brought.refused) do left_out[i][refused.key] = true end
-        table.insert(written[i], brought)
+        local keys, last = keys_of(items), 0
+        while last < #keys do
+          local brought = bring.within(primary, secondary, job.spec, keys, last + 1, {
+            settled = job.settled,
+          })
+          last = brought.last
+          for _, refused in ipairs(brought.refused) do left_out[i][refused.key] = true end
+          brought.refused = nil  -- they have rows
+          table.insert(written[i], brought)
+        end
       end
     end
     local new = 0
@@ -204,12 +216,15 @@ local function give_up(job)
   local waiting = job.waiting
   job.waiting = Spool.new()
   for items in batches(job, waiting, all) do
-    local keys, reasons = keys_of(items), {}
-    for _, item in ipairs(items) do reasons[item.key] = item end
-    local current = job.db.primary:with(fetch.many, job.spec, "primary", keys)
-    for _, key in ipairs(keys) do
-      if current[key] or reasons[key].kind == "extra" then
-        set_aside(job, { key = key, packed = current[key], reason = reasons[key].reason })
+    local keys, last = keys_of(items), 0
+    while last < #keys do
+      local from, current = last + 1, nil
+      current, last = job.db.primary:with(fetch.some, job.spec, "primary", keys, from)
+      for i = from, last do
+        local item, packed = items[i], current[keys[i]]
+        if packed or item.kind == "extra" then
+          set_aside(job, { key = item.key, packed = packed, reason = item.reason })
+        end
       end
     end
   end

@@ -13,11 +13,6 @@ local settle = require "dualdb.settle"
 
 local sync = {}
 
---- Rows that are merged in one transaction.
-local MERGE_ROWS = 500
---- The same of rows that may have megabytes: all of a batch are in memory.
-local MERGE_WIDE_ROWS = 4
-
 ---@class dualdb.SyncResult
 ---@field model string
 ---@field mode "full"
@@ -177,7 +172,7 @@ function sync.start(db, model_name, options)
   local first = db.secondary:query(("select 1 as one from %s limit 1"):format(
     spec.statements.secondary.table))
   local bin = quarantine.bin(db, spec)
-  run.job = settle.job(db, spec, bin, { batch = spec.wide and MERGE_WIDE_ROWS or MERGE_ROWS })
+  run.job = settle.job(db, spec, bin)
   if #first == 0 and load(db, spec, result, bin, options.progress) then
     run.loaded, run.refused = result.rows_written, result.quarantined
   else

@@ -1,5 +1,5 @@
---- Keys that no statement can ask for, since a value of theirs could not be read as the model's kind
---- (core/row/raw.h): one side has such a row, and the other cannot have its equal.
+--- Keys that no statement can ask for, since a value of theirs could not be read as the model's
+--- kind (core/row/raw.h): one side has such a row, and the other cannot have its equal.
 
 local core = require "dualdb.core"
 local policies = require "dualdb.policies"

@@ -1,6 +1,8 @@
+local child = require "spec.support.child"
 local cli = require "spec.support.cli"
 local log = require "dualdb.log"
 local pair = require "spec.support.pair"
+local wait = require "spec.support.wait"
 
 local NAME, PARENT, OTHER = "spec_refused", "spec_refused_parent", "spec_refused_other"
 
@@ -217,6 +219,39 @@ describe("a row that the secondary's own constraints refuse", function()
       return { retried.tried, retried.gone, retried.left }
     end)())
     assert.equal("equal", db.Parent:verify().verdict)
+  end)
+
+  it("is in quarantine, and no other one, when the sync is killed later", function()
+    fill(db, 1, 1500)
+    db.primary:execute(("update %s set amount = 5000 where id in (100, 1450)"):format(NAME))
+    db.secondary:execute(("insert into %s (id) values (1)"):format(NAME))
+    db.secondary:execute([[create or replace function spec_refuse() returns trigger
+      language plpgsql as $$ begin
+        if new.id = 1400 then perform pg_advisory_xact_lock(815); end if;
+        return new;
+      end $$]])
+    local function blocked()
+      return pair.value(db.secondary, "select count(*) as v from pg_stat_activity "
+        .. "where wait_event = 'advisory'") > 0
+    end
+    db.secondary:with(function(holder)
+      holder:execute("select pg_advisory_lock(815)")
+      local run = child.lua(([[
+        local db = require("dualdb").open { name = "spec", models = {
+          Item = { table = "%s", policies = { overflow = "refuse" } } } }
+        db.Item:sync()]]):format(NAME))
+      wait.wait_until("the last batch waits", blocked)
+      run:signal(9)
+      run:finish()
+      holder:execute("select pg_advisory_unlock(815)")
+    end)
+    wait.wait_until("the server has noticed", function() return not blocked() end)
+    local listed = db:quarantine():list()
+    assert.same({ 1, '{"id":100}' }, { #listed, listed[1].key })
+    assert.equal(999, count(db.secondary, NAME))
+    local result = db.Item:sync()
+    assert.same({ 499, 2 }, { result.rows_written, result.quarantined })
+    assert.equal(2, #db:quarantine():list())
   end)
 
   it("is not taken for one when the table is what is wrong", function()
