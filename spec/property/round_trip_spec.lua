@@ -84,7 +84,7 @@ describe("tables of all types", function()
   end)
 
   it("hold the same rows on both sides, and after the way back", function()
-    local rows, made = 0, 0
+    local rows, made, tables, began = 0, 0, 0, os.time()
     while made < ROWS do
       local seed = SEED + made
       local case = generate.table(seed, math.min(ROWS_OF_A_TABLE, ROWS - made), product)
@@ -94,10 +94,11 @@ describe("tables of all types", function()
         error(("SEED=%d ROWS=%d: %s\nthe smallest table that fails so:\n%s\n%s"):format(seed,
           #case.rows, tostring(result), generate.sql(smallest, TABLE), why), 0)
       end
-      rows, made = rows + result, made + #case.rows
+      rows, made, tables = rows + result, made + #case.rows, tables + 1
     end
     assert(rows > ROWS * 0.5, ("only %d rows had keys of their own"):format(rows))
-    print(("\nSEED=%d: %d rows there and back"):format(SEED, rows))
+    print(("\nSEED=%d: %d rows of %d tables there and back, in %d s"):format(SEED, rows, tables,
+      os.time() - began))
   end)
 
   it("are the same again for the same seed", function()
