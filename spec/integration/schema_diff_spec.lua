@@ -193,6 +193,44 @@ describe("schema diff", function()
     db.primary:execute("drop view sd_view")
   end)
 
+  describe("of the direction of an index", function()
+    local HERE = "id int primary key, a int, b int, unique key u (b desc), key m (a, b desc)"
+
+    it("finds nothing in what schema apply has carried", function()
+      both("sd_down", HERE)
+      local columns = {}
+      for i, row in ipairs(db.secondary:query("select indexdef as v from pg_indexes "
+          .. "where tablename = 'sd_down' order by indexname")) do
+        columns[i] = row.v:match("(%([^()]*%))$")
+      end
+      assert.same({ "(a, b DESC)", "(id)", "(b DESC)" }, columns)
+      local list, result = differences "sd_down"
+      assert.same({}, list)
+      assert.same({}, result.notes)
+    end)
+
+    it("names one that orders other rows, and notes one that is read backwards", function()
+      each("sd_down", HERE, "id int primary key, a int, b int, unique (b)")
+      db.secondary:execute("create index on sd_down (a, b)")
+      local list, result = differences "sd_down"
+      assert.same({ "direction m" }, list)
+      assert.equal("index m is (a, b desc) on the primary and (a, b) on the secondary",
+        result.differences[1].message)
+      assert.equal("unique key u is (b desc) on the primary and (b) on the secondary",
+        notes_of(result))
+      db.secondary:execute("create index on sd_down (a desc, b)")
+      assert.same({}, (differences "sd_down"))
+    end)
+
+    it("notes a primary key's, as the secondary's has none", function()
+      primary("sd_down", "id int, n int, primary key (id, n desc)")
+      has(apply.run(db, { "sd_down" })[1].warnings[1], "counts down on the primary")
+      local list, result = differences "sd_down"
+      assert.same({}, list)
+      has(notes_of(result), "the primary key is (id, n desc) on the primary")
+    end)
+  end)
+
   describe("of a unique key under a case-insensitive collation", function()
     local function make(postgres)
       each("sd_folded", [[id int primary key, name varchar(30) collate utf8mb4_general_ci,
