@@ -125,19 +125,40 @@ end
 
 -- ---- a batch ----
 
---- Brings a batch over within transactions of both sides.
+--- The primary's rows with the keys from keys[from] on, as many as may be held at once, locked; the
+--- keys that were asked for, and the index of the last one that is done with. Keys that cannot be
+--- asked for are added to `refused`.
+local function current_rows(primary, spec, keys, from, refused)
+  local asked, at, unread = {}, {}, {}
+  for i = from, #keys do
+    local column, reason = unreadable.key(spec, keys[i])
+    if reason then
+      unread[#unread + 1] = { at = i, key = keys[i], column = column, reason = reason }
+    else
+      asked[#asked + 1], at[#at + 1] = keys[i], i
+    end
+  end
+  local current, count = fetch.some(primary, spec, "primary", asked, 1, "share")
+  local last = count < #asked and at[count] or #keys
+  for _, entry in ipairs(unread) do
+    if entry.at <= last then
+      refused[#refused + 1] = { key = entry.key, column = entry.column, reason = entry.reason }
+    end
+  end
+  return current, table.move(asked, 1, count, 1, {}), last
+end
+
+--- Brings rows over within transactions of both sides: those with the keys from keys[from] on, as
+--- many as may be held at once.
+---@param keys string[]
+---@param from integer
 ---@param options { deletes: boolean|nil, apart: boolean|nil, settled: function|nil }
 ---@return dualdb.Brought
-function bring.within(primary, secondary, spec, keys, options)
+function bring.within(primary, secondary, spec, keys, from, options)
   local brought = { written = 0, deleted = 0, gone = 0, refused = {} }
   local refused = brought.refused
-  local asked = {}
-  for _, key in ipairs(keys) do
-    local column, reason = unreadable.key(spec, key)
-    if reason then refused[#refused + 1] = { key = key, column = column, reason = reason }
-    else asked[#asked + 1] = key end
-  end
-  local current = fetch.many(primary, spec, "primary", asked, "share")
+  local current, asked
+  current, asked, brought.last = current_rows(primary, spec, keys, from, refused)
   local cross = fetch.crosser(spec)
   local items, absent = {}, {}
   for _, key in ipairs(asked) do
@@ -163,8 +184,8 @@ function bring.within(primary, secondary, spec, keys, options)
   if options.settled then
     local left, settled = {}, {}
     for _, entry in ipairs(refused) do left[entry.key] = true end
-    for _, key in ipairs(keys) do
-      if not left[key] then settled[#settled + 1] = key end
+    for i = from, brought.last do
+      if not left[keys[i]] then settled[#settled + 1] = keys[i] end
     end
     options.settled(secondary, settled)
   end
@@ -182,19 +203,21 @@ function bring.transaction(db, fn)
   end)
 end
 
---- Brings rows with the given keys over: they are locked on the primary until the secondary has
---- committed, so that an older state is never written over a newer one. A row that the secondary
+--- Brings the rows with the keys from keys[from] on over, as many as may be held at once: they are
+--- locked on the primary until the secondary has committed, so that an older state is never written
+--- over a newer one. A row that the secondary
 --- refuses is in `refused`, and the others have gone. settled(secondary, keys) is called within the
 --- transaction, with the keys that are not in `refused`.
 ---@param db dualdb.Database
 ---@param spec dualdb.Spec
 ---@param keys string[]
+---@param from integer
 ---@param options { deletes: boolean|nil, settled: function|nil }
 ---@return dualdb.Brought
-function bring.over(db, spec, keys, options)
+function bring.over(db, spec, keys, from, options)
   local function attempt(one_by_one)
     return bring.transaction(db, function(primary, secondary)
-      return bring.within(primary, secondary, spec, keys, {
+      return bring.within(primary, secondary, spec, keys, from, {
         deletes = options.deletes, settled = options.settled, apart = one_by_one,
       })
     end)

@@ -43,6 +43,7 @@ end
 ---@param from integer
 ---@return table<string, string>, integer
 function fetch.some(conn, spec, side, keys, from, lock)
+  if from > #keys then return {}, #keys end
   local slice, most = slice_of(spec, side), spec.wide and WIDE_BATCH or fetch.BATCH
   while true do
     memory.sweep()
@@ -83,7 +84,6 @@ end
 function fetch.both(conns, spec, keys, from)
   local primary, last = fetch.some(conns.primary, spec, "primary", keys, from)
   local crossable = fetch.crossable_keys(spec, table.move(keys, from, last, 1, {}))
-  if #crossable == 0 then return primary, {}, last end
   local secondary, to = fetch.some(conns.secondary, spec, "secondary", crossable, 1)
   while to < #crossable and keys[last] ~= crossable[to] do last = last - 1 end
   return primary, secondary, last

@@ -8,10 +8,8 @@ local Spool = require "dualdb.spool"
 
 local settle = {}
 
---- Rows that are brought over in one transaction.
+--- Rows that are brought over in one transaction at most; fewer when they are large.
 local BATCH_ROWS = fetch.BATCH
---- The same of rows that may have megabytes: all of a batch are in memory.
-local BATCH_WIDE_ROWS = 4
 --- Rows that are written in one transaction because they may refer to each other in a circle: the
 --- keys of those that cannot go are in memory, and all are locked on the primary meanwhile.
 local MOST_TOGETHER = 100000
@@ -22,7 +20,6 @@ local MOST_TOGETHER = 100000
 ---@field bin dualdb.Bin
 ---@field deletes boolean
 ---@field settled function|nil   as in bring.over
----@field batch integer          keys that are brought over at once
 ---@field waiting dualdb.Spool   keys and reasons of rows that may go later
 ---@field written integer
 ---@field deleted integer
@@ -37,8 +34,7 @@ local MOST_TOGETHER = 100000
 function settle.job(db, spec, bin, settled)
   return {
     db = db, spec = spec, bin = bin, deletes = (spec.model.sync or {}).deletes ~= false,
-    settled = settled, batch = spec.wide and BATCH_WIDE_ROWS or BATCH_ROWS, waiting = Spool.new(),
-    written = 0, deleted = 0, gone = 0, quarantined = 0,
+    settled = settled, waiting = Spool.new(), written = 0, deleted = 0, gone = 0, quarantined = 0,
   }
 end
 
@@ -61,30 +57,29 @@ local function wait(job, refused)
   }
 end
 
---- Brings the rows with the given keys over; those that are refused wait, or go to quarantine.
----@param job dualdb.Job
----@param keys string[]
-function settle.bring(job, keys)
-  local last = 0
+--- Brings the rows with the given keys over. Returns the number of transactions.
+local function bring_keys(job, keys)
+  local last, transactions = 0, 0
   while last < #keys do
     local brought = bring.over(job.db, job.spec, keys, last + 1, job)
-    last = brought.last
+    last, transactions = brought.last, transactions + 1
     count(job, brought)
     for _, refused in ipairs(brought.refused) do
       (bring.may_wait(refused) and wait or set_aside)(job, refused)
     end
   end
   job.bin:flush()  -- the others have gone: a run that ends here has said why these have not
+  return transactions
 end
 
---- The items of a spool in lists of the job's batch.
-local function batches(job, spool, wanted)
+--- The items of a spool in lists.
+local function batches(spool, wanted)
   local next_item = spool:each()
   return function()
     local list = {}
     for item in next_item do
       if wanted(item) then list[#list + 1] = item end
-      if #list == job.batch then break end
+      if #list == BATCH_ROWS then break end
     end
     return #list > 0 and list or nil
   end
@@ -98,12 +93,24 @@ local function keys_of(items)
   return keys
 end
 
+--- Brings the rows with the keys of a spool over; those that are refused wait, or go to quarantine.
+---@param job dualdb.Job
+---@param spool dualdb.Spool
+---@return integer transactions
+function settle.bring_all(job, spool)
+  local transactions = 0
+  for items in batches(spool, all) do
+    transactions = transactions + bring_keys(job, keys_of(items))
+  end
+  return transactions
+end
+
 --- One more attempt for all that wait. Returns whether any of them does so no more.
 local function once_more(job)
   local before = job.waiting
   if before.count == 0 then return false end
   job.waiting = Spool.new()
-  for items in batches(job, before, all) do settle.bring(job, keys_of(items)) end
+  settle.bring_all(job, before)
   local helped = job.waiting.count < before.count
   before:close()
   return helped
@@ -156,7 +163,7 @@ local function write_together(jobs, left_out)
       local function wanted(item)
         return item.kind == "changed" and item.column == "23503" and not left_out[i][item.key]
       end
-      for items in batches(job, job.waiting, wanted) do
+      for items in batches(job.waiting, wanted) do
         local keys, last = keys_of(items), 0
         while last < #keys do
           local brought = bring.within(primary, secondary, job.spec, keys, last + 1, {
@@ -215,12 +222,13 @@ end
 local function give_up(job)
   local waiting = job.waiting
   job.waiting = Spool.new()
-  for items in batches(job, waiting, all) do
+  for items in batches(waiting, all) do
     local keys, last = keys_of(items), 0
     while last < #keys do
-      local from, current = last + 1, nil
-      current, last = job.db.primary:with(fetch.some, job.spec, "primary", keys, from)
-      for i = from, last do
+      local from = last + 1
+      local current, to = job.db.primary:with(fetch.some, job.spec, "primary", keys, from)
+      last = to
+      for i = from, to do
         local item, packed = items[i], current[keys[i]]
         if packed or item.kind == "extra" then
           set_aside(job, { key = item.key, packed = packed, reason = item.reason })

@@ -10,6 +10,7 @@ local quarantine = require "dualdb.quarantine"
 local row = require "dualdb.row"
 local sequences = require "dualdb.schema.sequences"
 local settle = require "dualdb.settle"
+local Spool = require "dualdb.spool"
 
 local sync = {}
 
@@ -91,17 +92,10 @@ local function load(db, spec, result, bin, progress)
   return false
 end
 
---- Compares, and merges what differs. Rows that are equal are not written.
+--- Compares, and then brings over what differs. Rows that are equal are not written.
 local function refresh(db, spec, result, job, progress)
   local crossing = policies.crossing(spec)
-  local keys, most = {}, job.batch
-  local function flush()
-    if #keys == 0 then return end
-    local batch = keys
-    keys = {}
-    settle.bring(job, batch)
-    result.chunks = result.chunks + 1
-  end
+  local differing <close> = Spool.new()  -- keys
   db.primary:with(function(primary)
     db.secondary:with(function(secondary)
       local compared = core.compare {
@@ -110,10 +104,9 @@ local function refresh(db, spec, result, job, progress)
         secondary_query = spec.statements.secondary:scan(spec.filter.secondary, spec.ordered),
         kinds = spec.kinds, key_columns = spec.key_count, ordered = spec.ordered,
         expected_rows = spec.estimated_rows, transform = fetch.transform(spec), crossing = crossing,
-        difference = function(kind, key)
+        digests = true, difference = function(kind, key)
           if kind == "extra" and not job.deletes then return end
-          keys[#keys + 1] = key
-          if #keys >= most then flush() end
+          differing:add { kind = kind, key = key }
         end,
         progress = progress and function(so_far)
           progress { model = spec.name, rows = so_far.rows_primary, of = spec.estimated_rows,
@@ -124,7 +117,7 @@ local function refresh(db, spec, result, job, progress)
       result.policies = crossing:counts()
     end)
   end)
-  flush()
+  result.chunks = settle.bring_all(job, differing)
 end
 
 --- After a sync the secondary's next value is above every key, and its planner knows the table.
