@@ -75,7 +75,7 @@ static dd_status set_columns(dd_pg_stream *s, const PGresult *from, const char *
 
 static dd_status misfit_error(dd_pg_stream *s, const PGresult *from, const char *want, int at,
                               dd_err *err) {
-    const bool known = dd_pg_kind(s->types[at]) != DD_KIND_UNSUPPORTED;
+    const bool known = want && dd_pg_kind(s->types[at]) != DD_KIND_UNSUPPORTED;
     return dd_pg_misfit(pg_of_stream(s), from, (unsigned)at, known ? (dd_kind)want[at] : (dd_kind)0,
                         "read", err);
 }

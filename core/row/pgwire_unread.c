@@ -30,7 +30,8 @@ static void put_timestamp(int64_t microseconds, dd_buf *out) {
 static void put_number(int32_t number, const char *unit, dd_buf *out) {
     uint8_t digits[24];
     uint64_t bits = (uint64_t)(int64_t)number;
-    dd_buf_add(out, digits, dd_number_put_integer(digits, number < 0, bits));
+    const unsigned count = dd_number_put_integer(digits, number < 0, bits);
+    dd_buf_add(out, digits, count);
     dd_buf_add_text(out, unit);
 }
 
