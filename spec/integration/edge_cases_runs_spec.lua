@@ -1,5 +1,5 @@
--- Edge cases of whole runs, each by its number in the project's list of 25. The servers' own clients
--- make the rows and judge them.
+-- Edge cases of whole runs, each by its number in the project's list of 25. The servers' own
+-- clients make the rows and judge them.
 --
 -- 21 to 24 are here; 25 is in edge_cases_trouble_spec.
 

@@ -15,19 +15,25 @@ local edge = {}
 local db
 local made = {}
 
-edge.before_each = servers.before_each
-
-function edge.after_each()
+local function drop_all()
+  if db then db:close() end
+  db = nil
   for i = #made, 1, -1 do
-    clients.run("mysql", ("drop table if exists `%s`"):format(made[i]))
-    clients.run("postgres", ('drop table if exists "%s" cascade'):format(made[i]))
+    clients.run("mysql", ("set lock_wait_timeout = 10; drop table if exists `%s`"):format(made[i]))
+    clients.run("postgres", ('set lock_timeout = 10000; drop table if exists "%s" cascade'):format(
+      made[i]))
     made[i] = nil
   end
   clients.run("postgres", "drop table if exists dualdb_quarantine")
-  if db then db:close() end
-  db = nil
-  servers.after_each()
 end
+
+--- What the spec undoes itself, as the end of a server, is undone before its tables are dropped.
+function edge.before_each()
+  servers.before_each()
+  servers.finally(drop_all)
+end
+
+edge.after_each = servers.after_each
 
 --- Takes note of a table, which is gone on both sides now and after the spec.
 ---@param name string
