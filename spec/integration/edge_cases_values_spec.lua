@@ -183,6 +183,22 @@ describe("edge case 8: invalid UTF-8, four bytes, and text that was stored as an
     }
   end)
 
+  it("cuts between characters where the policy says so, and refuses otherwise", function()
+    local case = {
+      mysql = "id int primary key, t varchar(9)", postgres = "id int primary key, t varchar(3)",
+      rows = { "1, '日本語'", "2, '日本語x'", "3, '😀😀😀😀'", "4, 'a   '", "5, ''" },
+    }
+    case.model = { policies = { overflow = "refuse" } }
+    assert.equal(3, edge.open(case):sync().quarantined)
+    case.model = { policies = { overflow = "clamp" } }
+    local model = edge.open(case)
+    local result = model:sync()
+    assert.same({ 0, 3 }, { result.quarantined, result.policies.overflow })
+    assert.same({ { "日本語" }, { "日本語" }, { "😀😀😀" }, { "a  " }, { "" } },
+      clients.rows("postgres", "select t from spec_edge order by id"))
+    edge.verify(model, "equal")
+  end)
+
   it("refuses bytes that are not UTF-8 for a text, on the way in and by name", function()
     local model, db = edge.open {
       mysql = "id int primary key, t varchar(9)", rows = { "1, 'ok'" },
