@@ -372,8 +372,10 @@ local COMPUTED = {
   { "plain", "varchar(10)", "text", "case when %s is null then 'none' else 'some' end" },
 }
 
---- A column computed from the one given, or nil when there is no expression for it.
+--- A column computed from the one given, or nil when there is no expression for it. MariaDB stores
+--- nothing computed from a char, whose blanks depend on the session.
 local function computed(from)
+  if from.sql:find "^char" then return nil end
   local fitting = {}
   for _, entry in ipairs(COMPUTED) do
     if entry[1] == from.form then fitting[#fitting + 1] = entry end
