@@ -47,6 +47,7 @@ OPTIMIZE    ?= -O2 -g
 SANITIZE    ?=
 DD_CFLAGS   := -std=c11 -D_GNU_SOURCE -fPIC -pthread -Icore $(WARNINGS) $(OPTIMIZE) \
                $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all) \
+               $(if $(TEST_BUILD),-DDD_TEST_BUILD) \
                -DDD_VERSION='"$(VERSION)"' $(LUA_FLAGS) $(MYSQL_FLAGS) $(PQ_FLAGS) $(XXHASH_FLAGS) \
                $(EDIT_FLAGS) $(CPPFLAGS) $(CFLAGS)
 DD_LDFLAGS  := -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
@@ -108,10 +109,17 @@ $(BUILD)/spec/%: spec/unit/%.c $(ENGINE_OBJ) Makefile
 	$(if $(Q),@echo "  CC    $<")
 	$(Q)$(CC) $(DD_CFLAGS) -Ispec -MMD -MP -o $@ $< $(ENGINE_OBJ) $(DD_LDFLAGS) $(DB_LINK)
 
+# What specs put between dualdb and a server.
+PROXY_OBJ   := $(BUILD)/spec/support/proxy.o $(BUILD)/spec/support/proxy_wire.o
+$(PROXY_OBJ): DD_CFLAGS += -Ispec
+
+$(BUILD)/spec/proxy: $(PROXY_OBJ) $(ENGINE_OBJ)
+	$(Q)$(CC) $(DD_CFLAGS) -o $@ $^ $(DD_LDFLAGS) $(DB_LINK)
+
 unit: $(UNIT_BIN) ## build and run the unit tests written in C
 	@set -e; for t in $(UNIT_BIN); do $$t; done
 
-unit-programs: $(UNIT_BIN)
+unit-programs: $(UNIT_BIN) $(BUILD)/spec/proxy
 
 print-cflags: # for scripts/lint.sh
 	@echo '$(subst ','\'',$(DD_CFLAGS))'

@@ -273,6 +273,13 @@ static int core_crash_points(lua_State *L) {
     return 1;
 }
 
+/* broken(name): whether a test build was told to break a protocol */
+static int core_broken(lua_State *L) {
+    const char *name = luaL_checkstring(L, 1);
+    lua_pushboolean(L, dd_broken(name));
+    return 1;
+}
+
 static const luaL_Reg methods[] = {
     {"primary", dual_primary},     {"secondary", dual_secondary}, {"execute", dual_execute},
     {"send", dual_send},           {"settle", dual_settle},       {"mismatches", dual_mismatches},
@@ -292,6 +299,7 @@ static const luaL_Reg functions[] = {
     {"dual", core_dual},
     {"crash_point", core_crash_point},
     {"crash_points", core_crash_points},
+    {"broken", core_broken},
     {NULL, NULL},
 };
 

@@ -60,3 +60,10 @@ void dd_step_done(dd_step step) {
     else
         _exit(KILLED);
 }
+
+#ifdef DD_TEST_BUILD
+bool dd_broken(const char *name) {
+    const char *wanted = getenv("DUALDB_BREAK");
+    return wanted && strcmp(wanted, name) == 0;
+}
+#endif
