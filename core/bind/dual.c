@@ -197,6 +197,14 @@ static int dual_decide(lua_State *L) {
     return 1;
 }
 
+/* dual:resolve(committed): what became of a decision that was in doubt */
+static int dual_resolve(lua_State *L) {
+    lua_dual *self = open_dual(L);
+    luaL_checktype(L, 2, LUA_TBOOLEAN);
+    dd_dual_resolve(self->dual, lua_toboolean(L, 2));
+    return 0;
+}
+
 /* dual:finish() -> nil, or the error that kept the other side from following; it is no failure of the
  * write */
 static int dual_finish(lua_State *L) {
@@ -286,7 +294,7 @@ static const luaL_Reg methods[] = {
     {"savepoint", dual_savepoint}, {"back_to", dual_back_to},     {"prepare", dual_prepare},
     {"decide", dual_decide},       {"finish", dual_finish},       {"rollback", dual_rollback},
     {"fail", dual_fail},           {"state", dual_state},         {"close", dual_close},
-    {NULL, NULL},
+    {"resolve", dual_resolve},     {NULL, NULL},
 };
 
 static const luaL_Reg metamethods[] = {

@@ -69,14 +69,18 @@ function commit.prepare(tx)
   enter(tx, "primary")
 end
 
---- The answer of the decision was lost: asks for it. Returns when the write is committed.
+--- The answer of the decision was lost: asks for it. Returns when the write is committed, and the
+--- other side has yet to follow.
 local function resolve(db, tx, err, deadline)
   local outcome, why = recovery.resolve(db, { gid = tx.gid, mode = tx.mode, session = tx.session },
     math.max(deadline, core.clock() + 1))
+  if outcome then tx.dual:resolve(outcome == "C") end
   if outcome == "C" then return end
   err = errors.wrap(err)
   err.gid = tx.gid
   if outcome == "A" then
+    commit.give_up(db, tx)
+    core.crash_point "resolve.finished"
     error(errors.make("transient", "the write was not committed: " .. err.message, {
       side = err.side, code = err.code, sqlstate = err.sqlstate, outcome = "not_applied",
       gid = tx.gid,
@@ -117,17 +121,15 @@ local function decide(db, tx, call, deadline)
     how.doubtful = true
   end
   how.complete = tx.mode ~= "primary_only" and tx.mode ~= "secondary_only"
+    and not (resolved and tx.mode == "journaled")  -- what was not prepared is rolled back by now
   if how.complete then
-    if resolved then
-      how.complete = tx.mode ~= "journaled"
-    else
-      local err = tx.dual:finish()
-      if err then
-        participants.blame(call, err)
-        how.complete = follow_later(db, tx, err, deadline)
-      end
+    local err = tx.dual:finish()
+    if err then
+      participants.blame(call, err)
+      how.complete = follow_later(db, tx, err, deadline)
     end
   end
+  if resolved then core.crash_point "resolve.finished" end
   return how
 end
 

@@ -157,8 +157,8 @@ end
 --- session that it was told to end is about to.
 local INSISTENCE = 5
 
---- What became of a dual write whose decision got no answer; the prepared side follows. "C", "A",
---- or nil when the deciding side could not be asked until the deadline.
+--- What became of a dual write whose decision got no answer: "C", "A", or nil when the deciding side
+--- could not be asked until the deadline. The prepared side is its owner's to finish.
 ---@param db dualdb.Database
 ---@param write { gid: string, mode: string, session: integer }
 ---@param deadline number
@@ -183,11 +183,6 @@ function recovery.resolve(db, write, deadline)
     end
   until outcome
   core.crash_point "resolve.fenced"
-  if write.mode == "a1" or write.mode == "a2" then
-    -- What cannot be finished now is left to recovery: the write is decided.
-    pcall(recovery.finish, db[OTHER[decider]], write.gid, outcome, deadline)
-    core.crash_point "resolve.finished"
-  end
   return outcome
 end
 

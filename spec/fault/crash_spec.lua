@@ -30,14 +30,6 @@ local function steps_of(protocol)
   return list
 end
 
-local function state_of(pid)
-  local file = io.open(("/proc/%d/stat"):format(pid))
-  if not file then return nil end
-  local text = file:read "a"
-  file:close()
-  return text:match("%) (%a)")
-end
-
 describe("a dual write whose process", function()
   local db
 
@@ -52,25 +44,8 @@ describe("a dual write whose process", function()
     db:close()
   end)
 
-  --- Recovers and replays as anybody would, until nothing is left to do.
-  local function heal()
-    wait.wait_until("nothing is in doubt any more", function()
-      local list = db:recover()
-      for _, item in ipairs(list) do
-        if item.error then error(item.error) end
-      end
-      return #list == 0
-    end, 20)
-    db:journal():replay()
-  end
-
-  --- Reads what the process said: the id of the move and whether it was done; nothing when it died.
-  local function told(text, id)
-    if text:find("done\t" .. id, 1, true) then return { id }, {} end
-    local outcome = text:match("failed\t" .. id:gsub("%-", "%%-") .. "\t(%S+)")
-    if outcome == "not_applied" then return {}, { id } end
-    return {}, {}
-  end
+  local function heal() bank.heal(db) end
+  local told = bank.told
 
   local function start(protocol, step, mode, id)
     return child.lua(bank.mover(id, protocol.policy, protocol.defer), {
@@ -93,7 +68,7 @@ describe("a dual write whose process", function()
       it(("stops at %s, and goes on after recovery"):format(what), function()
         local id = bank.id()
         local writer = start(protocol, step, "stop", id)
-        wait.wait_until("the process stops", function() return state_of(writer.pid) == "T" end)
+        wait.wait_until("the process stops", function() return child.state(writer.pid) == "T" end)
         local list, failures = db:recover()
         assert.same({}, failures)
         for _, item in ipairs(list) do assert.is_nil(item.error) end
@@ -112,7 +87,7 @@ describe("a dual write whose process", function()
       local id = bank.id()
       local writer = start({ policy = ('{ commit = "%s" }'):format(step:sub(1, 2)) },
         { name = step }, "stop", id)
-      wait.wait_until("the process stops", function() return state_of(writer.pid) == "T" end)
+      wait.wait_until("the process stops", function() return child.state(writer.pid) == "T" end)
       writer:signal(SIGKILL)
       writer:finish()
       heal()

@@ -18,6 +18,16 @@ local function interpreter()
   return quote(path) .. (path:match("/dualdb$") and " run" or "")
 end
 
+--- The letter of a process's state, "T" when it is stopped; nil when there is no such process.
+---@param pid integer
+function child.state(pid)
+  local file = io.open(("/proc/%d/stat"):format(pid))
+  if not file then return nil end
+  local text = file:read "a"
+  file:close()
+  return text and text:match("^.*%) (%a)")
+end
+
 --- True when this build has a sanitizer in it, which needs memory of its own.
 function child.sanitized()
   local maps = assert(io.open("/proc/self/maps"))
