@@ -51,7 +51,7 @@ end
 
 --- Writes rows, as the secondary shall hold them, over those with the same keys.
 ---@param rows string[]
-local function write_rows(secondary, spec, rows)
+function bring.write_rows(secondary, spec, rows)
   local indexes, names, kinds = row.writable(spec, "secondary")
   local at_once = math.max(1, MOST_PARAMETERS // #indexes)
   for from = 1, #rows, at_once do
@@ -67,7 +67,7 @@ end
 local function write_items(secondary, spec, items)
   local rows = {}
   for i, item in ipairs(items) do rows[i] = item.crossed end
-  write_rows(secondary, spec, rows)
+  bring.write_rows(secondary, spec, rows)
   return #rows
 end
 

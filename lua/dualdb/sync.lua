@@ -4,6 +4,7 @@ local bring = require "dualdb.bring"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
+local journal = require "dualdb.journal"
 local log = require "dualdb.log"
 local policies = require "dualdb.policies"
 local quarantine = require "dualdb.quarantine"
@@ -146,6 +147,18 @@ local function take_counts(run)
   result.seconds = core.clock() - run.started
 end
 
+--- Rows that were written on the secondary while the primary was down would be lost under it.
+local function check_journal(db, model_name)
+  local count = journal.count_of(db.secondary, model_name)
+  if count == 0 then return end
+  local message = ("model %s: the secondary has %d rows that the primary lacks"):format(model_name,
+    count)
+  error(errors.make("refused", message, {
+    model = model_name, side = "secondary",
+    hint = "`dualdb journal replay` brings them over first.",
+  }), 0)
+end
+
 --- Copies a model. Rows that the secondary refuses for the sake of other rows wait for sync.settle.
 ---@param db dualdb.Database
 ---@param model_name string
@@ -162,6 +175,7 @@ function sync.start(db, model_name, options)
   }
   local run = { db = db, result = result, started = core.clock(), loaded = 0, refused = 0 }
   local spec = db:spec(model_name)
+  check_journal(db, model_name)
   local first = db.secondary:query(("select 1 as one from %s limit 1"):format(
     spec.statements.secondary.table))
   local bin = quarantine.bin(db, spec)
