@@ -5,6 +5,7 @@
 #   SERVERS=mysql9   MySQL 9 from Debian sid as the primary (scripts/mysql9.sh prepares it)
 #   SPEC=FILE        only this: a spec, a directory of specs, or a unit test in C
 #   BUILD=DIR        the build directory (default: build)
+#   LIMIT=SECONDS    for one directory of specs (default: 1800)
 #   INTERPRETER=...  what runs the specs (default: lua5.4; "dualdb" is the built executable)
 
 set -uo pipefail
@@ -14,7 +15,7 @@ BUILD=${BUILD:-build}
 SPEC=${SPEC:-}
 SERVERS=${SERVERS:-}
 make=${MAKE:-make}
-limit=1800 # seconds for one directory of specs: a hang must not take the whole run with it
+limit=${LIMIT:-1800} # seconds for one directory of specs: a hang must not take the whole run with it
 
 passed=0
 failed=0

@@ -7,6 +7,9 @@
 #include <locale.h>
 #include <lualib.h>
 #include <stdio.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "app/embedded.h"
 #include "app/line_editor.h"
@@ -54,7 +57,18 @@ static int protected_main(lua_State *L) {
     return 1;
 }
 
+/* By itself the C library raises the size from which on a block goes back to the system at once, to
+ * that of the largest block freed so far: after one row of many megabytes all of them would stay. */
+static void keep_memory_small(void) {
+#ifdef __GLIBC__
+    enum { LARGE = 2 << 20 };
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE);
+    (void)mallopt(M_TRIM_THRESHOLD, 2 * LARGE);
+#endif
+}
+
 int main(int argc, char **argv) {
+    keep_memory_small();
     /* The line editor needs the character set; numbers keep the C locale's point. */
     setlocale(LC_CTYPE, "");
     lua_State *L = luaL_newstate();

@@ -44,3 +44,7 @@ void dd_buf_free(dd_buf *buf) {
     free(buf->data);
     *buf = (dd_buf){0};
 }
+
+void dd_buf_trim(dd_buf *buf, size_t kept) {
+    if (buf->capacity > kept) dd_buf_free(buf);
+}

@@ -29,6 +29,8 @@ char *dd_strdup(const char *text);
 void dd_buf_grow(dd_buf *buf, size_t more);
 /* Frees the memory and leaves an empty buffer. */
 void dd_buf_free(dd_buf *buf);
+/* The same when it has more than `kept` bytes: for buffers that outlive a huge value. */
+void dd_buf_trim(dd_buf *buf, size_t kept);
 
 /* Room for `more` bytes after `length`; returns where they go. `length` does not change. */
 static inline uint8_t *dd_buf_reserve(dd_buf *buf, size_t more) {

@@ -121,21 +121,32 @@ static int conn_query(lua_State *L) {
     return 2;
 }
 
-/* conn:fetch(sql, kinds_in|nil, row_in|nil, kinds_out): all rows as canonical rows (strings) */
+/* conn:fetch(sql, kinds_in|nil, row_in|nil, kinds_out): all rows as canonical rows (strings).
+ * conn:fetch(sql, kinds_in, row_in, kinds_out, most) -> rows, bytes, dropped: once the rows have
+ * `most` bytes the others are read and dropped, as `dropped` says. */
 static int conn_fetch(lua_State *L) {
     dd_lua_conn *self = dd_check_conn(L, 1);
     const char *sql = luaL_checkstring(L, 2);
-    lua_settop(L, 5);
+    lua_settop(L, 6);
     unsigned wanted;
     const char *want = lua_isnil(L, 5) ? NULL : dd_check_kinds(L, 5, &wanted);
+    lua_Integer most = luaL_optinteger(L, 6, LUA_MAXINTEGER);
     unsigned count = dd_packed_params(L, self, 3);
     dd_lua_rows *rows = open_rows(L, self, sql, count, want);
+    lua_Integer bytes = 0, kept = 0;
+    bool dropped = false;
     lua_newtable(L);
-    for (lua_Integer i = 1; dd_rows_step(L, rows); i++) {
+    while (dd_rows_step(L, rows)) {
+        dropped = bytes >= most;
+        if (dropped) continue;
         lua_pushlstring(L, (const char *)self->row.data, self->row.length);
-        lua_rawseti(L, -2, i);
+        lua_rawseti(L, -2, ++kept);
+        bytes += (lua_Integer)self->row.length;
     }
-    return 1;
+    if (lua_isnil(L, 6)) return 1;
+    lua_pushinteger(L, bytes);
+    lua_pushboolean(L, dropped);
+    return 3;
 }
 
 static int conn_set_timeout(lua_State *L) {

@@ -21,6 +21,7 @@ typedef struct job {
     int difference;
     int progress;
     int failure;               /* stack index of the slot for a raised value */
+    bool digests;              /* differences are told with the digests of their rows */
     const char *kinds;         /* of the rows */
     unsigned count;
     dd_value *values;          /* room for one row, with a transform */
@@ -117,8 +118,12 @@ static dd_status tell_difference(void *context, const dd_difference *d, dd_err *
     lua_pushvalue(L, j->difference);
     lua_pushstring(L, dd_difference_name(d->kind));
     push_row(L, d->key, d->key_length);
-    push_row(L, d->row[0], d->row_length[0]);
-    push_row(L, d->row[1], d->row_length[1]);
+    for (unsigned side = 0; side < 2; side++) {
+        if (j->digests && d->row[side])
+            dd_push_digest(L, d->row[side], d->row_length[side]);
+        else
+            push_row(L, d->row[side], d->row_length[side]);
+    }
     return call(j, 4, 0, err);
 }
 
@@ -223,8 +228,10 @@ static int core_copy(lua_State *L) {
 
 /* compare { primary, secondary, primary_query, secondary_query, kinds, key_columns, ordered,
  *           expected_rows|nil, spill_directory|nil, transform|nil, crossing|nil, difference,
- *           progress|nil } ->
- * { rows_primary, rows_secondary, differences, chunks } */
+ *           digests|nil, progress|nil } ->
+ * { rows_primary, rows_secondary, differences, chunks }
+ * difference(kind, key, primary, secondary) gets the rows that are known, or with `digests` only
+ * what digest() says of them. */
 static int core_compare(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
@@ -251,6 +258,8 @@ static int core_compare(lua_State *L) {
     spec.spill_directory = luaL_optstring(L, -1, NULL);
     j.transform = function_field(L, "transform", false);
     j.difference = function_field(L, "difference", true);
+    lua_getfield(L, 1, "digests");
+    j.digests = lua_toboolean(L, -1);
     j.progress = function_field(L, "progress", false);
     spec.transform = job_transform(&j, spec.kinds, count);
     spec.crossing = crossing_field(L);

@@ -36,11 +36,16 @@ void dd_rows_adopt(lua_State *L, int index, dd_stream *stream) {
     lua_setiuservalue(L, index, USER_NAMES);
 }
 
+/* Bytes of its buffers that a connection, which is kept for long, keeps. */
+enum { KEPT = 1 << 20 };
+
 void dd_rows_close(dd_lua_rows *rows) {
     if (rows->stream) {
         dd_stream_close(rows->stream);
         rows->stream = NULL;
         rows->owner->rows = NULL;
+        dd_buf_trim(&rows->owner->row, KEPT);
+        dd_buf_trim(&rows->owner->text, KEPT);
     }
     free(rows->values);
     free(rows->kinds);

@@ -45,6 +45,11 @@ void dd_push_value(lua_State *L, const dd_value *value, dd_buf *text) {
     }
     int64_t integer;
     uint64_t low;
+    if (dd_value_is_unreadable(value)) {
+        dd_unreadable parts = dd_value_unreadable(value);
+        lua_pushlstring(L, (const char *)parts.text, parts.text_length);
+        return;
+    }
     switch (value->kind) {
     case DD_KIND_BOOL:
         if (!dd_value_is_raw(value)) {
@@ -190,6 +195,9 @@ dd_kind dd_natural_kind(lua_State *L, int index) {
 
 /* ---- functions of the module; upvalue 1 is a scratch buffer ---- */
 
+/* What the scratch buffer of this module keeps. */
+enum { SCRATCH_KEPT = 1 << 20 };
+
 static dd_buf *scratch(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
 /* bytes(s): marks a string as bytes, for parameters whose type nothing else says */
@@ -300,54 +308,114 @@ static int core_row_json(lua_State *L) {
     }
     dd_buf_add_byte(text, '}');
     lua_pushlstring(L, (const char *)text->data, text->length);
+    dd_buf_trim(text, SCRATCH_KEPT);
     return 1;
+}
+
+/* The end of the field at `at` of a row; raises when it does not end within the row. */
+static size_t field_end(lua_State *L, int argument, const char *row, size_t length, size_t at) {
+    if (length - at < 4) luaL_argerror(L, argument, "not a row of that many fields");
+    uint32_t field = dd_field_length((const uint8_t *)row + at);
+    size_t size = field == DD_NULL_LENGTH ? 4 : 4 + (size_t)field;
+    if (length - at < size) luaL_argerror(L, argument, "not a row of that many fields");
+    return at + size;
+}
+
+/* The ends of the row's fields, ends[0] being 0, in a userdata that is pushed. */
+static const size_t *field_ends(lua_State *L, int argument, size_t *count) {
+    size_t length;
+    const char *row = luaL_checklstring(L, argument, &length);
+    *count = 0;
+    for (size_t at = 0; at < length; ++*count) at = field_end(L, argument, row, length, at);
+    size_t *ends = lua_newuserdatauv(L, (*count + 1) * sizeof *ends, 0);
+    ends[0] = 0;
+    for (size_t i = 0; i < *count; i++) ends[i + 1] = field_end(L, argument, row, length, ends[i]);
+    return ends;
 }
 
 /* prefix(row, n): the first n fields of a row, themselves a row */
 static int core_prefix(lua_State *L) {
-    size_t length;
+    size_t length, at = 0;
     const char *row = luaL_checklstring(L, 1, &length);
     lua_Integer fields = luaL_checkinteger(L, 2);
-    size_t at = 0;
-    for (lua_Integer i = 0; i < fields; i++) {
-        if (length - at < 4) return luaL_argerror(L, 1, "not a row of that many fields");
-        uint32_t field = dd_field_length((const uint8_t *)row + at);
-        at += 4;
-        if (field == DD_NULL_LENGTH) continue;
-        if (length - at < field) return luaL_argerror(L, 1, "not a row of that many fields");
-        at += field;
-    }
+    for (lua_Integer i = 0; i < fields; i++) at = field_end(L, 1, row, length, at);
     lua_pushlstring(L, row, at);
     return 1;
 }
 
 /* fields(row): an array of the row's fields, each itself a row of one */
 static int core_fields(lua_State *L) {
-    size_t length, at = 0;
-    const char *row = luaL_checklstring(L, 1, &length);
-    lua_Integer count = 0;
-    lua_newtable(L);
-    while (at < length) {
-        if (length - at < 4) return luaL_argerror(L, 1, "not a canonical row");
-        uint32_t field = dd_field_length((const uint8_t *)row + at);
-        size_t size = 4 + (field == DD_NULL_LENGTH ? 0 : (size_t)field);
-        if (length - at < size) return luaL_argerror(L, 1, "not a canonical row");
-        lua_pushlstring(L, row + at, size);
-        lua_rawseti(L, -2, ++count);
-        at += size;
+    const char *row = luaL_checkstring(L, 1);
+    size_t count;
+    const size_t *ends = field_ends(L, 1, &count);
+    lua_createtable(L, (int)count, 0);
+    for (size_t i = 0; i < count; i++) {
+        lua_pushlstring(L, row + ends[i], ends[i + 1] - ends[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
     return 1;
+}
+
+/* pick(row, indexes, more|nil): the row's fields at the indexes, as a row; those of `more` follow */
+static int core_pick(lua_State *L) {
+    const char *row = luaL_checkstring(L, 1);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    size_t more_length, count, size = 0;
+    const char *more = luaL_optlstring(L, 3, "", &more_length);
+    lua_settop(L, 3);
+    const size_t *ends = field_ends(L, 1, &count);
+    const size_t picked = lua_rawlen(L, 2);
+    size_t *indexes = lua_newuserdatauv(L, (picked + 1) * sizeof *indexes, 0);
+    for (size_t i = 0; i < picked; i++) {
+        lua_rawgeti(L, 2, (lua_Integer)i + 1);
+        lua_Integer index = lua_tointeger(L, -1);
+        lua_pop(L, 1);
+        if (index < 1 || (size_t)index > count) return luaL_argerror(L, 2, "no such field");
+        indexes[i] = (size_t)index;
+        size += ends[index] - ends[index - 1];
+    }
+    luaL_Buffer out;
+    char *at = luaL_buffinitsize(L, &out, size + more_length);
+    for (size_t i = 0; i < picked; i++) {
+        size_t from = ends[indexes[i] - 1], field = ends[indexes[i]] - from;
+        memcpy(at, row + from, field);
+        at += field;
+    }
+    memcpy(at, more, more_length);
+    luaL_pushresultsize(&out, size + more_length);
+    return 1;
+}
+
+/* differing(a, b): the indexes of the fields in which two rows of as many fields differ */
+static int core_differing(lua_State *L) {
+    const char *a = luaL_checkstring(L, 1), *b = luaL_checkstring(L, 2);
+    size_t count, other;
+    lua_Integer found = 0;
+    const size_t *x = field_ends(L, 1, &count), *y = field_ends(L, 2, &other);
+    if (count != other) return luaL_argerror(L, 2, "not a row of as many fields");
+    lua_newtable(L);
+    for (size_t i = 0; i < count; i++) {
+        const size_t length = x[i + 1] - x[i];
+        if (length == y[i + 1] - y[i] && memcmp(a + x[i], b + y[i], length) == 0) continue;
+        lua_pushinteger(L, (lua_Integer)i + 1);
+        lua_rawseti(L, -2, ++found);
+    }
+    return 1;
+}
+
+void dd_push_digest(lua_State *L, const uint8_t *row, size_t length) {
+    dd_digest digest = dd_row_digest(row, length);
+    char text[33];
+    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)digest.high,
+             (unsigned long long)digest.low);
+    lua_pushstring(L, text);
 }
 
 /* digest(row): XXH3-128 of the row, as 32 hexadecimal digits */
 static int core_digest(lua_State *L) {
     size_t length;
     const char *row = luaL_checklstring(L, 1, &length);
-    dd_digest digest = dd_row_digest((const uint8_t *)row, length);
-    char text[33];
-    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)digest.high,
-             (unsigned long long)digest.low);
-    lua_pushstring(L, text);
+    dd_push_digest(L, (const uint8_t *)row, length);
     return 1;
 }
 
@@ -388,6 +456,8 @@ static const luaL_Reg functions[] = {
     {"row_json", core_row_json},
     {"prefix", core_prefix},
     {"fields", core_fields},
+    {"pick", core_pick},
+    {"differing", core_differing},
     {"digest", core_digest},
     {"kind_name", core_kind_name},
     {"kinds_ordered", core_kinds_ordered},

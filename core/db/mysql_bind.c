@@ -199,6 +199,11 @@ dd_status dd_mysql_params_set(dd_mysql_params *params, unsigned at, const dd_val
         bind->buffer_type = MYSQL_TYPE_NULL;
         return DD_OK;
     }
+    if (dd_value_is_unreadable(value)) {
+        dd_unreadable parts = dd_value_unreadable(value);
+        return dd_fail(err, DD_DATA, "%s %u: %.*s", what, number, (int)parts.reason_length,
+                       parts.reason);
+    }
     switch (value->kind) {
     case DD_KIND_BOOL:
         if (!dd_value_is_raw(value)) {

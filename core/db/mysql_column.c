@@ -58,6 +58,9 @@ static dd_kind unsupported(char *type, size_t size, const char *name) {
 
 /* The kind that a column's type is by nature; `type` gets a name when it is none. */
 static dd_kind natural_kind(const MYSQL_FIELD *field, char *type, size_t size) {
+    /* A geometry arrives, and is taken, as its SRID in four bytes and WKB. MariaDB names its sort
+     * in an attribute, MySQL does not. */
+    if (field->type == MYSQL_TYPE_GEOMETRY) return DD_KIND_BYTES;
     dd_kind kind = extended_kind(field, type, size);
     if (kind) return kind;
     switch ((int)field->type) {
@@ -91,7 +94,6 @@ static dd_kind natural_kind(const MYSQL_FIELD *field, char *type, size_t size) {
     case MYSQL_TYPE_BLOB:
         if (field->flags & (ENUM_FLAG | SET_FLAG)) return DD_KIND_TEXT;
         return field->charsetnr == BINARY_CHARSET ? DD_KIND_BYTES : DD_KIND_TEXT;
-    case MYSQL_TYPE_GEOMETRY: return unsupported(type, size, "geometry");
     case 242: return unsupported(type, size, "vector"); /* not in every vendor's header */
     default: break;
     }
@@ -204,10 +206,8 @@ static dd_status add_whole(const dd_mysql_column *column, dd_buf *row, dd_err *e
         return DD_OK;
     }
     if (column->is_unsigned)
-        return dd_fail(err, DD_DATA, "column `%s` holds %llu, which is not a boolean", column->name,
-                       (unsigned long long)whole);
-    return dd_fail(err, DD_DATA, "column `%s` holds %lld, which is not a boolean", column->name,
-                   (long long)whole);
+        return dd_fail(err, DD_DATA, "%llu is not a boolean", (unsigned long long)whole);
+    return dd_fail(err, DD_DATA, "%lld is not a boolean", (long long)whole);
 }
 
 static dd_status add_temporal(const dd_mysql_column *column, dd_buf *row, dd_err *err) {
@@ -221,9 +221,7 @@ static dd_status add_temporal(const dd_mysql_column *column, dd_buf *row, dd_err
     }
     if (!dd_date_exists((int)t->year, (int)t->month, (int)t->day)) {
         const unsigned day[3] = {t->year, t->month, t->day};
-        if (dd_row_add_raw_date(row, column->from, day, (uint64_t)microseconds, err) != DD_OK)
-            return name_column(column, err);
-        return DD_OK;
+        return dd_row_add_raw_date(row, column->from, day, (uint64_t)microseconds, err);
     }
     int32_t days = dd_days_from_date((int)t->year, (int)t->month, (int)t->day);
     if (column->from == DD_KIND_DATE) dd_row_add_date(row, days);
@@ -231,17 +229,15 @@ static dd_status add_temporal(const dd_mysql_column *column, dd_buf *row, dd_err
     return DD_OK;
 }
 
-static dd_status add_decimal(const dd_mysql_column *column, const char *text, size_t length,
-                             dd_buf *row, dd_err *err) {
+static dd_status add_decimal(const char *text, size_t length, dd_buf *row, dd_err *err) {
     size_t at = dd_field_begin(row);
-    if (dd_decimal_canonical(text, length, row, err) != DD_OK) return name_column(column, err);
+    if (dd_decimal_canonical(text, length, row, err) != DD_OK) return DD_FAIL;
     return dd_field_end(row, at, err);
 }
 
-static dd_status add_json(const dd_mysql_column *column, const char *text, size_t length,
-                          dd_buf *row, dd_err *err) {
+static dd_status add_json(const char *text, size_t length, dd_buf *row, dd_err *err) {
     size_t at = dd_field_begin(row);
-    if (dd_json_canonical(text, length, row, err) != DD_OK) return name_column(column, err);
+    if (dd_json_canonical(text, length, row, err) != DD_OK) return DD_FAIL;
     return dd_field_end(row, at, err);
 }
 
@@ -250,8 +246,7 @@ static dd_status add_bits(const dd_mysql_column *column, const uint8_t *bytes, s
                           dd_buf *row, dd_err *err) {
     const unsigned count = column->bits;
     if (length != (count + 7) / 8)
-        return dd_fail(err, DD_INTERNAL, "column `%s`: %zu bytes are not %u bits", column->name,
-                       length, count);
+        return dd_fail(err, DD_INTERNAL, "%zu bytes are not %u bits", length, count);
     char text[MOST_BITS];
     for (unsigned i = 0; i < count; i++) {
         unsigned from_end = count - 1 - i;
@@ -265,22 +260,20 @@ static dd_status add_bits(const dd_mysql_column *column, const uint8_t *bytes, s
 static dd_status add_bytes(const dd_mysql_column *column, const char *text, size_t length,
                            dd_buf *row, dd_err *err) {
     switch (column->from) {
-    case DD_KIND_DECIMAL: return add_decimal(column, text, length, row, err);
-    case DD_KIND_JSON: return add_json(column, text, length, row, err);
+    case DD_KIND_DECIMAL: return add_decimal(text, length, row, err);
+    case DD_KIND_JSON: return add_json(text, length, row, err);
     case DD_KIND_BITS: return add_bits(column, (const uint8_t *)text, length, row, err);
-    case DD_KIND_UUID:
-        if (dd_text_parse(DD_KIND_UUID, text, length, row, err) != DD_OK)
-            return name_column(column, err);
-        return DD_OK;
+    case DD_KIND_UUID: return dd_text_parse(DD_KIND_UUID, text, length, row, err);
     default:
-        if (length >= DD_NULL_LENGTH)
-            return dd_fail(err, DD_DATA, "column `%s` holds more than 4 GiB", column->name);
+        if (length >= DD_NULL_LENGTH) return dd_fail(err, DD_DATA, "value of more than 4 GiB");
         dd_row_add(row, text, (uint32_t)length);
         return DD_OK;
     }
 }
 
-static dd_status add_natural(const dd_mysql_column *column, dd_buf *row, dd_err *err) {
+/* From where it was bound: text and length are those of the bytes, if it has any. */
+static dd_status add_natural(dd_mysql_column *column, const char *text, size_t length, dd_buf *row,
+                             dd_err *err) {
     switch (column->from) {
     case DD_KIND_BOOL:
     case DD_KIND_INT: return add_whole(column, row, err);
@@ -289,16 +282,44 @@ static dd_status add_natural(const dd_mysql_column *column, dd_buf *row, dd_err 
     case DD_KIND_DATE:
     case DD_KIND_TIME:
     case DD_KIND_TIMESTAMP: return add_temporal(column, row, err);
-    default:
-        return add_bytes(column, (const char *)column->bytes, column->length, row, err);
+    default: return add_bytes(column, text, length, row, err);
     }
 }
 
 static dd_status convert(const dd_mysql_column *column, dd_buf *row, size_t at, dd_err *err) {
     if (converts_here(column->from, column->to)) return DD_OK;
-    if (dd_convert_field(row, at, column->from, column->to, err) != DD_OK)
-        return name_column(column, err);
-    return DD_OK;
+    return dd_convert_field(row, at, column->from, column->to, err);
+}
+
+typedef dd_status add_own(dd_mysql_column *column, const char *text, size_t length, dd_buf *row,
+                          dd_err *err);
+
+/* What cannot be read goes on as it is, for whoever says what he wants. */
+static dd_status add_unread(dd_mysql_column *column, add_own *add, const char *text, size_t length,
+                            dd_buf *row, size_t at, dd_err *err) {
+    dd_err ignored;
+    const char kinds[] = {(char)column->from, 0};
+    dd_value value;
+    row->length = at;
+    if (!column->takes_raw || err->class_ != DD_DATA) return name_column(column, err);
+    dd_status status;
+    if (add(column, text, length, row, &ignored) == DD_OK &&
+        dd_row_split(row->data + at, row->length - at, kinds, 1, &value, &ignored) == DD_OK) {
+        row->length = at;
+        status = dd_row_add_unread(row, column->to, err->message, &value, err);
+    } else {
+        row->length = at;
+        status = dd_row_add_unreadable(row, column->to, err->message, text, length, err);
+    }
+    return status == DD_OK ? DD_OK : name_column(column, err);
+}
+
+static inline dd_status add_value(dd_mysql_column *column, add_own *add, const char *text, size_t length,
+                           dd_buf *row, dd_err *err) {
+    const size_t at = row->length;
+    if (add(column, text, length, row, err) == DD_OK && convert(column, row, at, err) == DD_OK)
+        return DD_OK;
+    return add_unread(column, add, text, length, row, at, err);
 }
 
 dd_status dd_mysql_column_add(dd_mysql_column *column, dd_buf *row, dd_err *err) {
@@ -306,9 +327,8 @@ dd_status dd_mysql_column_add(dd_mysql_column *column, dd_buf *row, dd_err *err)
         dd_row_add_null(row);
         return DD_OK;
     }
-    size_t at = row->length;
-    if (add_natural(column, row, err) != DD_OK) return DD_FAIL;
-    return convert(column, row, at, err);
+    return add_value(column, add_natural, (const char *)column->bytes,
+                     column->bytes ? column->length : 0, row, err);
 }
 
 /* Text that is no date may be a day that the calendar does not have. */
@@ -318,33 +338,30 @@ static dd_status add_raw_text(const dd_mysql_column *column, const char *text, s
     return dd_row_add_raw_text(row, column->from, text, length, &ignored);
 }
 
+static dd_status add_natural_text(dd_mysql_column *column, const char *text, size_t length,
+                                  dd_buf *row, dd_err *err) {
+    switch (column->from) {
+    case DD_KIND_INT:
+        /* The text ends with a NUL byte, whatever the protocol. */
+        column->cell.whole = column->is_unsigned ? (int64_t)strtoull(text, NULL, 10)
+                                                 : strtoll(text, NULL, 10);
+        return add_whole(column, row, err);
+    case DD_KIND_FLOAT32:
+    case DD_KIND_FLOAT64:
+    case DD_KIND_DATE:
+    case DD_KIND_TIME:
+    case DD_KIND_TIMESTAMP:
+        if (dd_text_parse(column->from, text, length, row, err) == DD_OK) return DD_OK;
+        return add_raw_text(column, text, length, row);
+    default: return add_bytes(column, text, length, row, err);
+    }
+}
+
 dd_status dd_mysql_column_add_text(dd_mysql_column *column, const char *text, size_t length,
                                    dd_buf *row, dd_err *err) {
     if (!text) {
         dd_row_add_null(row);
         return DD_OK;
     }
-    size_t at = row->length;
-    if (column->from == DD_KIND_INT) {
-        /* The text ends with a NUL byte, whatever the protocol. */
-        column->cell.whole = column->is_unsigned ? (int64_t)strtoull(text, NULL, 10)
-                                                 : strtoll(text, NULL, 10);
-        if (add_whole(column, row, err) != DD_OK) return DD_FAIL;
-        return convert(column, row, at, err);
-    }
-    switch (column->from) {
-    case DD_KIND_FLOAT32:
-    case DD_KIND_FLOAT64:
-    case DD_KIND_DATE:
-    case DD_KIND_TIME:
-    case DD_KIND_TIMESTAMP:
-        if (dd_text_parse(column->from, text, length, row, err) != DD_OK &&
-            add_raw_text(column, text, length, row) != DD_OK)
-            return name_column(column, err);
-        break;
-    default:
-        if (add_bytes(column, text, length, row, err) != DD_OK) return DD_FAIL;
-        break;
-    }
-    return convert(column, row, at, err);
+    return add_value(column, add_natural_text, text, length, row, err);
 }

@@ -11,7 +11,7 @@ typedef struct dd_mysql_column {
     dd_kind to;                /* kind in which it is delivered */
     bool is_unsigned;
     unsigned bits;             /* of a BITS column: how many it has */
-    bool takes_raw;          /* booleans other than 0 and 1 (row/raw.h); dates always are */
+    bool takes_raw;            /* values that are not of the kind (row/raw.h); dates always are */
     /* Where the client library puts the value. */
     union {
         int64_t whole;

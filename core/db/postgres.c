@@ -121,6 +121,7 @@ static void pg_close(dd_conn *conn) {
     dd_pg *pg = dd_pg_of(conn);
     dd_pg_cancel_free(pg->cancel);
     PQfinish(pg->pq);
+    free(pg->labels);
     free(pg);
 }
 

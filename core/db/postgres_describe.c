@@ -3,6 +3,7 @@
 
 #include "db/postgres_driver.h"
 #include "row/pgwire.h"
+#include "row/pgwire_types.h"
 
 /*
  * Parse and Describe in one message train with one Sync: a pooler in transaction mode may give each
@@ -86,6 +87,47 @@ dd_status dd_pg_describe(dd_pg *pg, const char *sql, PGresult **out, dd_err *err
     return status;
 }
 
+/* ---- types that are made at run time ---- */
+
+dd_status dd_pg_learn_labels(dd_pg *pg, dd_err *err) {
+    static const char sql[] = "select oid from pg_catalog.pg_type where typtype = 'e' or "
+                              "(typname = 'citext' and typcategory = 'S') order by oid";
+    PGresult *result = NULL;
+    if (pg->labels_known || PQtransactionStatus(pg->pq) == PQTRANS_INERROR) return DD_OK;
+    if (dd_pg_start(pg, sql, err) != DD_OK) return DD_FAIL;
+    if (!PQsendQuery(pg->pq, sql)) return dd_pg_error(pg, NULL, err);
+    if (dd_pg_send_all(pg, err) != DD_OK || dd_pg_answer(pg, &result, err) != DD_OK)
+        return DD_FAIL;
+    if (pg->stopped) {
+        PQclear(result);
+        return dd_pg_give_up(pg, pg->stopped, err);
+    }
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        if (dd_pg_complete(pg, result, NULL, err) != DD_OK) return DD_FAIL;
+        return dd_fail(err, DD_INTERNAL, "server did not list its types");
+    }
+    const unsigned count = (unsigned)PQntuples(result);
+    free(pg->labels);
+    pg->labels = dd_calloc((size_t)count + 1, sizeof *pg->labels);
+    pg->label_count = count;
+    for (unsigned i = 0; i < count; i++)
+        pg->labels[i] = (Oid)strtoul(PQgetvalue(result, (int)i, 0), NULL, 10);
+    pg->labels_known = true;
+    return dd_pg_complete(pg, result, NULL, err);
+}
+
+static int compare_oids(const void *a, const void *b) {
+    const Oid x = *(const Oid *)a, y = *(const Oid *)b;
+    return x < y ? -1 : x > y;
+}
+
+bool dd_pg_is_label(const dd_pg *pg, Oid oid) {
+    return pg->label_count &&
+           bsearch(&oid, pg->labels, pg->label_count, sizeof oid, compare_oids) != NULL;
+}
+
+/* ---- errors ---- */
+
 /* The type's name as the server writes it, into `name`; false when it cannot be asked. */
 static bool ask_type_name(dd_pg *pg, Oid oid, int modifier, char *name, unsigned long size) {
     char sql[96];
@@ -110,6 +152,7 @@ dd_status dd_pg_misfit(dd_pg *pg, const PGresult *columns, unsigned at, dd_kind 
     const char *column = PQfname(columns, (int)at);
     const char *known = dd_pg_type_name(oid);
     char name[128];
+    if (oid >= FIRST_NORMAL_OID) pg->labels_known = false; /* it may be newer than what is known */
     if (!ask_type_name(pg, oid, PQfmod(columns, (int)at), name, sizeof name)) {
         if (known) dd_err_text(name, sizeof name, known);
         else snprintf(name, sizeof name, "%u", oid);

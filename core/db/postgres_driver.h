@@ -51,6 +51,10 @@ typedef struct dd_pg {
     /* What a server that ends the session says while nothing is under way; "" before. */
     char last_words[256];
     char last_sqlstate[6];
+    /* The types of this database whose values are labels, sorted; see dd_pg_learn_labels. */
+    Oid *labels;             /* owned */
+    unsigned label_count;
+    bool labels_known;
 } dd_pg;
 
 static inline dd_pg *dd_pg_of(dd_conn *conn) { return (dd_pg *)conn; }
@@ -122,6 +126,13 @@ DD_MUST_CHECK dd_status dd_pg_describe(dd_pg *pg, const char *sql, PGresult **ou
  */
 dd_status dd_pg_misfit(dd_pg *pg, const PGresult *columns, unsigned at, dd_kind kind,
                        const char *verb, dd_err *err);
+/*
+ * Enums, and citext, have OIDs that are made at run time and values that arrive as text. Asks for
+ * them once for each connection, and again after a type was met that nobody knew. The connection
+ * must be idle.
+ */
+DD_MUST_CHECK dd_status dd_pg_learn_labels(dd_pg *pg, dd_err *err);
+bool dd_pg_is_label(const dd_pg *pg, Oid oid);
 /* Puts the column's name before the message of an error about a value. Always DD_FAIL. */
 dd_status dd_pg_name_column(const char *column, dd_err *err);
 

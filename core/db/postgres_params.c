@@ -41,6 +41,11 @@ static void year_before_christ(dd_buf *text, size_t start) {
  * needs it, and timestamp ignores it. */
 static dd_status add_text(const dd_value *value, unsigned number, dd_buf *text, dd_err *err) {
     const size_t start = text->length;
+    if (dd_value_is_unreadable(value)) {
+        dd_unreadable parts = dd_value_unreadable(value);
+        return dd_fail(err, DD_DATA, "parameter %u: %.*s", number, (int)parts.reason_length,
+                       parts.reason);
+    }
     dd_text_render(value, text);
     if (dd_value_is_raw(value))
         return dd_fail(err, DD_DATA, "parameter %u: %.*s is not a %s", number,

@@ -19,6 +19,7 @@ static const double close_grace = 0.1;
 typedef struct dd_pg_stream {
     dd_stream base;
     Oid *types;              /* of the columns */
+    bool takes_raw;          /* values that cannot be read as wanted (row/raw.h) */
     bool over;               /* the server has nothing more to say about the statement */
     PGresult *first;         /* single-row mode: the result that open has read; or NULL */
     /* COPY: what was received and not yet used is bytes [at, length) of data. */
@@ -44,9 +45,9 @@ static void free_stream(dd_pg_stream *s) {
 
 /* ---- columns ---- */
 
-static dd_kind kind_of_column(Oid type, dd_kind want) {
+static dd_kind kind_of_column(const dd_pg *pg, Oid type, dd_kind want) {
     dd_kind natural = dd_pg_kind(type);
-    if (!want) return natural;
+    if (!want) return dd_pg_is_label(pg, type) ? DD_KIND_TEXT : natural;
     if (natural == DD_KIND_UNSUPPORTED) return want == DD_KIND_TEXT ? want : DD_KIND_UNSUPPORTED;
     return dd_convertible(natural, want) ? want : DD_KIND_UNSUPPORTED;
 }
@@ -65,7 +66,8 @@ static dd_status set_columns(dd_pg_stream *s, const PGresult *from, const char *
     for (unsigned i = 0; i < count; i++) {
         s->types[i] = PQftype(from, (int)i);
         s->base.columns[i].name = dd_strdup(PQfname(from, (int)i));
-        s->base.columns[i].kind = kind_of_column(s->types[i], want ? (dd_kind)want[i] : (dd_kind)0);
+        s->base.columns[i].kind =
+            kind_of_column(pg_of_stream(s), s->types[i], want ? (dd_kind)want[i] : (dd_kind)0);
         if (*misfit < 0 && s->base.columns[i].kind == DD_KIND_UNSUPPORTED) *misfit = (int)i;
     }
     return DD_OK;
@@ -73,9 +75,20 @@ static dd_status set_columns(dd_pg_stream *s, const PGresult *from, const char *
 
 static dd_status misfit_error(dd_pg_stream *s, const PGresult *from, const char *want, int at,
                               dd_err *err) {
-    const bool known = dd_pg_kind(s->types[at]) != DD_KIND_UNSUPPORTED;
+    const bool known = want && dd_pg_kind(s->types[at]) != DD_KIND_UNSUPPORTED;
     return dd_pg_misfit(pg_of_stream(s), from, (unsigned)at, known ? (dd_kind)want[at] : (dd_kind)0,
                         "read", err);
+}
+
+/* What cannot be read goes on as it is, for whoever says what he wants. */
+static dd_status add_unread(const dd_pg_stream *s, unsigned column, const uint8_t *wire,
+                            size_t length, dd_buf *row, size_t at, dd_err *err) {
+    const dd_column *to = &s->base.columns[column];
+    row->length = at;
+    if (s->takes_raw &&
+        dd_pg_add_unread(s->types[column], to->kind, wire, length, row, err) == DD_OK)
+        return DD_OK;
+    return dd_pg_name_column(to->name, err);
 }
 
 /* Appends one field; `wire` NULL for NULL. */
@@ -86,8 +99,9 @@ static inline dd_status add_field(const dd_pg_stream *s, unsigned column, const 
         return DD_OK;
     }
     const dd_column *to = &s->base.columns[column];
+    const size_t at = row->length;
     if (dd_pg_decode(s->types[column], to->kind, wire, length, row, err) == DD_OK) return DD_OK;
-    return dd_pg_name_column(to->name, err);
+    return add_unread(s, column, wire, length, row, at, err);
 }
 
 /* ---- single-row mode ---- */
@@ -364,8 +378,13 @@ dd_status dd_pg_stream_open(dd_conn *conn, const char *sql, const dd_value *para
                             const char *want, bool bulk, dd_stream **out, dd_err *err) {
     dd_pg_stream *s = dd_calloc(1, sizeof *s);
     s->base.conn = conn;
+    s->takes_raw = want != NULL;
     bool by_copy = bulk && count == 0 && fits_copy(sql);
-    dd_status status = by_copy ? open_copy(s, sql, want, &by_copy, err) : DD_OK;
+    /* Whoever says what is wanted knows the types; others read enums as text. A transaction may not
+     * have asked for anything before its isolation level is set. */
+    const bool may_ask = !conn->driver->in_transaction(conn) || is_query(sql);
+    dd_status status = !want && may_ask ? dd_pg_learn_labels(dd_pg_of(conn), err) : DD_OK;
+    if (status == DD_OK && by_copy) status = open_copy(s, sql, want, &by_copy, err);
     if (status == DD_OK && !by_copy) status = open_rows(s, sql, params, count, want, err);
     if (status == DD_OK) *out = &s->base;
     else free_stream(s);

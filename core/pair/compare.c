@@ -21,15 +21,11 @@ typedef struct merge {
     dd_cursor side[2];
     dd_buf last_key[2];        /* of the row before, to check the order */
     bool started[2];
-    bool raw_keys;             /* the key has columns that may be raw on the primary */
+    bool raw_keys;             /* the key has columns that may be raw */
     dd_deadline report;
 } merge;
 
 static const char *const side_names[2] = {"primary", "secondary"};
-
-static bool may_be_raw(dd_kind kind) {
-    return kind == DD_KIND_BOOL || kind == DD_KIND_DATE || kind == DD_KIND_TIMESTAMP;
-}
 
 static bool key_is_raw(const merge *m, const uint8_t *row) {
     for (unsigned i = 0; i < m->spec->key_columns; i++) {
@@ -46,13 +42,13 @@ static bool key_is_raw(const merge *m, const uint8_t *row) {
 
 static dd_status report(merge *m, dd_difference_kind kind, dd_err *err);
 
-/* A raw key is nowhere in the order of the keys, and the secondary cannot have it. */
+/* A raw key is nowhere in the order of the keys, and the other side cannot have it. */
 static dd_status step(merge *m, unsigned side, dd_err *err) {
     dd_cursor *cursor = &m->side[side];
     for (;;) {
         if (dd_cursor_step(cursor, err)) return DD_FAIL;
-        if (side != 0 || !m->raw_keys || !cursor->row || !key_is_raw(m, cursor->row)) return DD_OK;
-        if (report(m, DD_MISSING, err)) return DD_FAIL;
+        if (!m->raw_keys || !cursor->row || !key_is_raw(m, cursor->row)) return DD_OK;
+        if (report(m, side == 0 ? DD_MISSING : DD_EXTRA, err)) return DD_FAIL;
     }
 }
 
@@ -130,7 +126,7 @@ static dd_status compare_ordered(const dd_compare_spec *spec, dd_compare_result 
                                  dd_err *err) {
     merge m = {.spec = spec, .result = result, .report = dd_deadline_in(PROGRESS_SECONDS)};
     for (unsigned i = 0; i < spec->key_columns; i++)
-        m.raw_keys = m.raw_keys || may_be_raw((dd_kind)spec->kinds[i]);
+        m.raw_keys = m.raw_keys || dd_kind_has_unreadable((dd_kind)spec->kinds[i]);
     dd_status status = dd_cursor_open(&m.side[0], spec, 0, err);
     if (!status) {
         status = dd_cursor_open(&m.side[1], spec, 1, err);

@@ -302,6 +302,11 @@ dd_crossed dd_cross_value(const dd_crossing_column *column, const dd_value *valu
                           dd_crossing_scratch *scratch, uint64_t *counts, dd_refusal *refusal) {
     dd_buf *out = &scratch->value;
     dd_buf_clear(out);
+    if (dd_value_is_unreadable(value)) {
+        dd_unreadable parts = dd_value_unreadable(value);
+        because(refusal, "%.*s", (int)parts.reason_length, parts.reason);
+        return DD_CROSSED_REFUSED;
+    }
     switch (value->kind) {
     case DD_KIND_BOOL: return cross_bool(column, value, out, counts, refusal);
     case DD_KIND_INT: return cross_int(column, value, out, counts, refusal);

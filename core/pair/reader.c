@@ -15,6 +15,7 @@ struct dd_reader {
     unsigned head;                   /* next to be handed over; the consumer's */
     unsigned tail;                   /* next to be filled; the thread's */
     unsigned full;                   /* filled and not yet handed back */
+    size_t bytes;                    /* of rows in those */
     bool holding;                    /* the consumer has the batch at `head` */
     bool stop;                       /* the consumer wants no more */
     bool done;                       /* the thread adds no more batches */
@@ -35,9 +36,10 @@ static dd_status fill(dd_reader *reader, dd_batch *batch, bool *more, dd_err *er
     return DD_OK;
 }
 
-/* A batch that one huge row made large gives its memory back. */
-static void trim(dd_batch *batch) {
-    if (batch->rows.capacity > 4 * DD_BATCH_BYTES) dd_buf_free(&batch->rows);
+/* One batch is always read ahead, so that the server works while the consumer does. */
+static bool enough(const dd_reader *reader) {
+    if (reader->full == DD_READER_BATCHES) return true;
+    return reader->full > 1 && reader->bytes >= DD_READER_BYTES;
 }
 
 static void *run(void *argument) {
@@ -45,14 +47,13 @@ static void *run(void *argument) {
     bool more = true;
     while (more) {
         pthread_mutex_lock(&reader->lock);
-        while (reader->full == DD_READER_BATCHES && !reader->stop)
+        while (enough(reader) && !reader->stop)
             pthread_cond_wait(&reader->emptied, &reader->lock);
         bool stop = reader->stop;
         pthread_mutex_unlock(&reader->lock);
         if (stop) break;
 
         dd_batch *batch = &reader->batches[reader->tail];
-        trim(batch);
         dd_err err;
         dd_status status = fill(reader, batch, &more, &err);
         pthread_mutex_lock(&reader->lock);
@@ -63,6 +64,7 @@ static void *run(void *argument) {
         } else if (batch->count) {
             reader->tail = (reader->tail + 1) % DD_READER_BATCHES;
             reader->full++;
+            reader->bytes += batch->rows.length;
         }
         pthread_cond_signal(&reader->filled);
         pthread_mutex_unlock(&reader->lock);
@@ -119,7 +121,10 @@ dd_status dd_reader_next(dd_reader *reader, const dd_batch **batch, dd_err *err)
     *batch = NULL;
     pthread_mutex_lock(&reader->lock);
     if (reader->holding) {
+        dd_batch *back = &reader->batches[reader->head];
         reader->holding = false;
+        reader->bytes -= back->rows.length;
+        dd_buf_trim(&back->rows, 4 * DD_BATCH_BYTES); /* one huge row made it large */
         reader->head = (reader->head + 1) % DD_READER_BATCHES;
         reader->full--;
         pthread_cond_signal(&reader->emptied);

@@ -3,7 +3,8 @@
 
 /*
  * Reads the rows of one query on a thread of its own and hands them over in batches. Memory is
- * bounded: DD_READER_BATCHES batches of about DD_BATCH_BYTES each, whatever the table.
+ * bounded: DD_READER_BATCHES batches of about DD_BATCH_BYTES each, whatever the table. Where a
+ * single row is larger than all of that, two of its size are held: the consumer's and the next.
  *
  * While a reader is open, its connection belongs to its thread.
  */
@@ -13,6 +14,7 @@
 #define DD_BATCH_BYTES (256u * 1024)
 #define DD_BATCH_ROWS 2048u
 #define DD_READER_BATCHES 4u
+#define DD_READER_BYTES (DD_READER_BATCHES * DD_BATCH_BYTES)
 
 typedef struct dd_batch {
     dd_buf rows;                       /* canonical rows, one after the other */

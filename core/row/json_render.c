@@ -81,6 +81,11 @@ void dd_json_render(const dd_value *value, dd_buf *out) {
         dd_buf_add_text(out, "null");
         return;
     }
+    if (dd_value_is_unreadable(value)) {
+        dd_unreadable parts = dd_value_unreadable(value);
+        dd_json_string((const char *)parts.text, parts.text_length, out);
+        return;
+    }
     bool bare = false;
     switch (value->kind) {
     case DD_KIND_TEXT:

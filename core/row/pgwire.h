@@ -23,6 +23,13 @@ DD_MUST_CHECK dd_status dd_pg_decode(uint32_t oid, dd_kind want, const uint8_t *
                                      size_t length, dd_buf *row, dd_err *err);
 
 /*
+ * After dd_pg_decode has failed with *err, the row as it was before: adds the value as an unreadable
+ * one (row/raw.h) where the class is `data`. Otherwise fails with the same error.
+ */
+DD_MUST_CHECK dd_status dd_pg_add_unread(uint32_t oid, dd_kind want, const uint8_t *wire,
+                                         size_t length, dd_buf *row, dd_err *err);
+
+/*
  * Appends the binary form of a value for a column of type `oid`, preceded by its 32-bit length as
  * in COPY BINARY and in Bind (-1 for NULL). Unknown OIDs are taken as text (enums). Fails with class
  * `data` when the type cannot hold the value (out of range, NUL byte in text, ...).

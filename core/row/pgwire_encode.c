@@ -204,6 +204,10 @@ static dd_status encode_uuid(uint32_t oid, const dd_value *value, dd_buf *out, d
 
 static dd_status refuse_raw(const dd_value *value, dd_err *err) {
     char text[40] = "";
+    if (dd_value_is_unreadable(value)) {
+        dd_unreadable parts = dd_value_unreadable(value);
+        return dd_fail(err, DD_DATA, "%.*s", (int)parts.reason_length, parts.reason);
+    }
     if (value->kind == DD_KIND_BOOL)
         return dd_fail(err, DD_DATA, "integer other than 0 and 1 is not a boolean");
     memcpy(text, value->data, value->length < sizeof text ? value->length : sizeof text - 1);

@@ -4,17 +4,96 @@
 
 #include "row/field.h"
 #include "row/temporal.h"
+#include "row/text.h"
+
+enum { TAG_LENGTH = sizeof DD_UNREADABLE_TAG - 1, LONGEST_REASON = 200 };
 
 enum { DAY_TEXT = 10, CLOCK_TEXT = 19, FRACTION_TEXT = 26 };
 
 bool dd_value_is_raw(const dd_value *value) {
     switch (value->kind) {
     case DD_KIND_BOOL: return value->length != 1;
+    case DD_KIND_INT: return value->length != DD_INT_LENGTH;
     case DD_KIND_DATE: return value->length != 4;
+    case DD_KIND_TIME:
     case DD_KIND_TIMESTAMP: return value->length != 8;
+    case DD_KIND_UUID: return value->length != DD_UUID_LENGTH;
+    case DD_KIND_JSON: return dd_value_is_unreadable(value);
     default: return false;
     }
 }
+
+/* ---- unreadable ---- */
+
+bool dd_kind_has_unreadable(dd_kind kind) {
+    switch (kind) {
+    case DD_KIND_BOOL:
+    case DD_KIND_INT:
+    case DD_KIND_DATE:
+    case DD_KIND_TIME:
+    case DD_KIND_TIMESTAMP:
+    case DD_KIND_JSON:
+    case DD_KIND_UUID: return true;
+    default: return false;
+    }
+}
+
+static bool is_unreadable(const uint8_t *bytes, uint32_t length) {
+    return length > TAG_LENGTH && bytes[0] == 0xff &&
+           memcmp(bytes, DD_UNREADABLE_TAG, TAG_LENGTH) == 0 &&
+           length - TAG_LENGTH - 1 >= bytes[TAG_LENGTH];
+}
+
+bool dd_value_is_unreadable(const dd_value *value) {
+    return dd_kind_has_unreadable(value->kind) && is_unreadable(value->data, value->length);
+}
+
+dd_unreadable dd_value_unreadable(const dd_value *value) {
+    const uint8_t *at = value->data + TAG_LENGTH;
+    return (dd_unreadable){
+        .reason = (const char *)at + 1,
+        .reason_length = at[0],
+        .text = at + 1 + at[0],
+        .text_length = value->length - TAG_LENGTH - 1 - at[0],
+    };
+}
+
+dd_status dd_row_add_unreadable(dd_buf *row, dd_kind kind, const char *reason, const void *text,
+                                size_t length, dd_err *err) {
+    char kept[LONGEST_REASON];
+    dd_err_text(kept, sizeof kept, reason);
+    if (!dd_kind_has_unreadable(kind)) return dd_fail(err, DD_DATA, "%s", kept);
+    size_t at = dd_field_begin(row);
+    dd_buf_add(row, DD_UNREADABLE_TAG, TAG_LENGTH);
+    dd_buf_add_byte(row, (uint8_t)strlen(kept));
+    dd_buf_add_text(row, kept);
+    if (length) dd_buf_add(row, text, length);
+    return dd_field_end(row, at, err);
+}
+
+void dd_text_of_unread(const dd_value *value, dd_buf *out) {
+    static const char hex[] = "0123456789abcdef";
+    if (value->kind != DD_KIND_BYTES) {
+        dd_text_render(value, out);
+        return;
+    }
+    dd_buf_add_text(out, "\\x");
+    for (uint32_t i = 0; i < value->length; i++) {
+        dd_buf_add_byte(out, (uint8_t)hex[value->data[i] >> 4]);
+        dd_buf_add_byte(out, (uint8_t)hex[value->data[i] & 15]);
+    }
+}
+
+dd_status dd_row_add_unread(dd_buf *row, dd_kind kind, const char *reason, const dd_value *value,
+                            dd_err *err) {
+    dd_buf text = {0};
+    dd_text_of_unread(value, &text);
+    dd_status status = dd_row_add_unreadable(row, kind, reason, text.data, text.length, err);
+    dd_buf_free(&text);
+    return status;
+}
+
+/* ---- dates and booleans ---- */
 
 /* `pattern` has 0 for a digit, all else stands for itself. */
 static bool looks_like(const char *pattern, const uint8_t *text, uint32_t length) {
@@ -46,6 +125,7 @@ static bool is_raw_date(dd_kind kind, const uint8_t *text, uint32_t length) {
 }
 
 bool dd_raw_valid(dd_kind kind, const uint8_t *bytes, uint32_t length) {
+    if (dd_kind_has_unreadable(kind) && is_unreadable(bytes, length)) return true;
     if (kind == DD_KIND_BOOL)
         return length == DD_INT_LENGTH && bytes[0] <= 1 &&
                (bytes[0] == 1 ? dd_get_u64(bytes + 1) > 1 : bytes[1] >> 7);

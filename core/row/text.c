@@ -117,10 +117,14 @@ static uint8_t *put_days(uint8_t *at, int32_t days) {
 #define FIXED_TEXT 48
 
 static void render_raw(const dd_value *value, dd_buf *out) {
-    if (value->kind == DD_KIND_BOOL)
+    if (dd_value_is_unreadable(value)) {
+        dd_unreadable parts = dd_value_unreadable(value);
+        dd_buf_add(out, parts.text, parts.text_length);
+    } else if (value->kind == DD_KIND_BOOL) {
         dd_text_render(&(dd_value){DD_KIND_INT, value->length, value->data}, out);
-    else
+    } else {
         dd_buf_add(out, value->data, value->length);
+    }
 }
 
 void dd_text_render(const dd_value *value, dd_buf *out) {

@@ -149,6 +149,7 @@ local function settle(db, tx, how, call)
   end
   if not how.pending and not how.doubtful then commit.decided(db, decider, tx.gid) end
   for _, name in ipairs(how.sides) do call.verdicts[name] = true end
+  if how.journaled then journal.tend(db) end
 end
 
 --- Decides a write that is prepared, and settles what follows. Returns how it went: { gid, sides,

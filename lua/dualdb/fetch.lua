@@ -1,12 +1,15 @@
 --- Current rows of a model by their keys.
 
 local core = require "dualdb.core"
+local memory = require "dualdb.memory"
 local policies = require "dualdb.policies"
 
 local fetch = {}
 
 --- Keys that one statement asks for at most: well within the 65,535 parameters of both servers.
 fetch.BATCH = 500
+--- The same where rows may have megabytes: more would be read in vain when they have.
+local WIDE_BATCH = 32
 
 --- The row with a packed key on a connection, or nil.
 ---@param conn any
@@ -17,26 +20,73 @@ fetch.BATCH = 500
 ---@return string|nil
 function fetch.one(conn, spec, side, key, lock)
   local text = spec.statements[side]:select_by_key(lock)
+  memory.sweep()
   local rows = conn:fetch(text, spec.key_kinds, key, spec.kinds)
   -- A collation may find rows whose key is only similar.
   for _, found in ipairs(rows) do
+    memory.note(#found)
     if core.prefix(found, spec.key_count) == key then return found end
   end
   return nil
 end
 
---- The rows with packed keys: packed key -> canonical row; absent ones are left out.
+--- Keys to ask a side for next, given what its rows had so far.
+local function slice_of(spec, side)
+  spec.slices = spec.slices or {}
+  spec.slices[side] = spec.slices[side] or (spec.wide and 1 or fetch.BATCH)
+  return spec.slices[side]
+end
+
+--- The rows with the packed keys from keys[from] on, as many as may be held at once: packed key ->
+--- canonical row, absent ones are left out; and the index of the last key that was asked for.
 ---@param keys string[]
-function fetch.many(conn, spec, side, keys, lock)
-  local found = {}
-  for from = 1, #keys, fetch.BATCH do
-    local to = math.min(from + fetch.BATCH - 1, #keys)
+---@param from integer
+---@return table<string, string>, integer
+function fetch.some(conn, spec, side, keys, from, lock)
+  if from > #keys then return {}, #keys end
+  local slice, most = slice_of(spec, side), spec.wide and WIDE_BATCH or fetch.BATCH
+  while true do
+    memory.sweep()
+    local to = math.min(from + slice - 1, #keys)
     local count = to - from + 1
-    local rows = conn:fetch(spec.statements[side]:select_by_keys(count, lock),
-      spec.key_kinds:rep(count), table.concat(keys, "", from, to), spec.kinds)
-    for _, packed in ipairs(rows) do found[core.prefix(packed, spec.key_count)] = packed end
+    local rows, bytes, dropped = conn:fetch(spec.statements[side]:select_by_keys(count, lock),
+      spec.key_kinds:rep(count), table.concat(keys, "", from, to), spec.kinds,
+      count > 1 and memory.BYTES or math.maxinteger)
+    memory.note(bytes)
+    if not dropped then
+      if bytes < memory.BYTES // 4 then slice = math.min(2 * slice, most) end
+      spec.slices[side] = slice
+      local found = {}
+      for _, packed in ipairs(rows) do found[core.prefix(packed, spec.key_count)] = packed end
+      return found, to
+    end
+    slice = math.max(1, math.min(count // 2, #rows))
+  end
+end
+
+--- The rows with packed keys, all of them in memory: packed key -> canonical row.
+---@param keys string[]
+---@return table<string, string>
+function fetch.many(conn, spec, side, keys, lock)
+  local found, to = {}, 0
+  while to < #keys do
+    local some
+    some, to = fetch.some(conn, spec, side, keys, to + 1, lock)
+    for key, packed in pairs(some) do found[key] = packed end
   end
   return found
+end
+
+--- The rows of both sides with the packed keys from keys[from] on, as fetch.some. The secondary is
+--- not asked for keys that it cannot have.
+---@param conns { primary: any, secondary: any }
+---@return table<string, string>, table<string, string>, integer
+function fetch.both(conns, spec, keys, from)
+  local primary, last = fetch.some(conns.primary, spec, "primary", keys, from)
+  local crossable = fetch.crossable_keys(spec, table.move(keys, from, last, 1, {}))
+  local secondary, to = fetch.some(conns.secondary, spec, "secondary", crossable, 1)
+  while to < #crossable and keys[last] ~= crossable[to] do last = last - 1 end
+  return primary, secondary, last
 end
 
 --- A row that a transform returned, packed. A value that it has left alone may be one that only the

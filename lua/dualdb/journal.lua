@@ -273,6 +273,15 @@ function journal.has_open(conn)
   return #ask(conn, "select id from dualdb_journal limit 1") > 0
 end
 
+--- How many entries of a model a side has.
+---@param conn userdata|dualdb.Side   not within a transaction
+---@param model string
+---@return integer
+function journal.count_of(conn, model)
+  local found = ask(conn, "select count(*) as n from dualdb_journal where model = ?", model)
+  return found[1] and found[1].n or 0
+end
+
 --- Entries of each side.
 ---@param db dualdb.Database
 ---@return { primary: integer, secondary: integer }

@@ -45,6 +45,7 @@ local BY_KIND = {
   f = { "float_digits" }, g = { "float_digits" },
   t = { "nul", "invalid_utf8", "overflow" }, j = { "nul" },
   D = { "zero_dates" }, S = { "zero_dates" }, T = { "time_range" },
+  u = {},  -- but values that could not be read are refused
 }
 
 --- The policies of a column: its own before the model's before the project's. Those of the model
@@ -84,6 +85,19 @@ function policies.accept(model, column, problem)
   end
   if own.overflow == nil then return false end
   return problem == "has a smaller range" or problem:find("^holds %d+ characters$") ~= nil
+end
+
+--- Whether a declared policy may give the secondary another value than the primary's.
+---@param model dualdb.Model
+---@param column table   of pairing.columns
+---@return boolean
+function policies.may_change(model, column)
+  if column.key then return false end
+  local own = policies.of(model, column.name)
+  for _, policy in ipairs(BY_KIND[column.kind] or {}) do
+    if own[policy] ~= nil and own[policy] ~= "refuse" then return true end
+  end
+  return false
 end
 
 -- ---- for the engine ----

@@ -1,14 +1,14 @@
---- Quarantine: rows of the primary that the secondary cannot hold, kept in a table of the secondary
---- until a policy or the row itself has changed.
+--- Quarantine: rows of the primary that the secondary cannot hold or refuses, and rows of its own
+--- that it refuses to delete, kept in a table of the secondary until a policy, the row or what
+--- stood against it has changed.
 
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
-local fetch = require "dualdb.fetch"
 local setup = require "dualdb.setup"
 
 local quarantine = {}
 
---- Rows that are written, or retried, in one transaction; and their bytes.
+--- Rows that are put in at once, and their bytes.
 local BATCH_ROWS = 200
 local BATCH_BYTES = 1024 * 1024
 
@@ -23,7 +23,8 @@ values %s
 on conflict (model, key_digest) do update
 set key = excluded.key, column_name = excluded.column_name,
   reason = excluded.reason, "row" = excluded."row", kinds = excluded.kinds,
-  canonical = excluded.canonical, attempts = q.attempts + 1, last_seen = clock_timestamp()]]
+  canonical = excluded.canonical, last_seen = clock_timestamp(),
+  attempts = q.attempts + case when q.last_seen < ?::timestamptz then 1 else 0 end]]
 
 ---@class dualdb.Bin      where one run puts the rows of a model
 ---@field count integer    rows put in
@@ -76,10 +77,16 @@ function Bin:flush()
   setup.make_quarantine(self.db)
   local values = {}
   for _, entry in ipairs(waiting) do table.move(entry, 1, entry.n, #values + 1, values) end
+  values[#values + 1] = self.started  -- once a run, however often it meets the row
   self.db.secondary:transaction(function(conn)
     conn:execute(INSERT:format((ENTRY .. ", "):rep(#waiting - 1) .. ENTRY),
       table.unpack(values, 1, #values))
   end)
+end
+
+--- Drops what was not put in yet, of a run that starts again.
+function Bin:forget()
+  self.waiting, self.bytes, self.count = {}, 0, 0
 end
 
 --- Ends a run that has seen every row of the model: what it did not put in has crossed or is gone.
@@ -137,21 +144,14 @@ from dualdb_quarantine where model = ? order by first_seen, key_digest]], name) 
   return list
 end
 
---- The packed keys of a model's rows, as its columns are now. A key that they cannot hold any more
---- is left where it is.
-local function keys_of(db, spec)
-  local keys = {}
-  for entry in db.secondary:rows("select kinds, canonical from dualdb_quarantine "
-    .. "where model = ? order by key_digest", spec.name) do
-    local kinds = entry.kinds:sub(1, spec.key_count)
-    local key = core.prefix(entry.canonical, spec.key_count)
-    if kinds ~= spec.key_kinds then
-      local ok, again = pcall(core.pack, spec.key_kinds, core.unpack(kinds, key), spec.key_names)
-      key = ok and again or nil
-    end
-    keys[#keys + 1] = key
-  end
-  return keys
+--- The packed key of an entry, as the model's columns are now; nil when they cannot hold it any
+--- more: such an entry is left where it is.
+local function key_of(spec, entry)
+  local kinds = entry.kinds:sub(1, spec.key_count)
+  local key = core.prefix(entry.canonical, spec.key_count)
+  if kinds == spec.key_kinds then return key end
+  local ok, again = pcall(core.pack, spec.key_kinds, core.unpack(kinds, key), spec.key_names)
+  return ok and again or nil
 end
 
 local function forget(conn, spec, keys)
@@ -161,81 +161,53 @@ local function forget(conn, spec, keys)
   end
 end
 
---- Rows of the batch, locked on the primary until the secondary has them.
-local function retry_batch(db, spec, keys, write_rows)
-  local done = { written = 0, gone = 0, refused = {} }
-  local cross = fetch.crosser(spec)
-  db.primary:transaction(function(primary)
-    local current = fetch.many(primary, spec, "primary", keys, "share")
-    local rows, settled = {}, {}
-    for _, key in ipairs(keys) do
-      local packed = current[key]
-      local crossed, column, reason
-      if packed then crossed, column, reason = cross(packed) end
-      if reason then
-        done.refused[#done.refused + 1] = { packed, column, reason }
-      else
-        settled[#settled + 1] = key
-        if crossed then rows[#rows + 1] = crossed else done.gone = done.gone + 1 end
-      end
-    end
-    db.secondary:transaction(function(secondary)
-      write_rows(secondary, spec, rows)
-      forget(secondary, spec, settled)
-    end)
-    done.written = #rows
+--- A model's rows in quarantine, as rows that wait.
+local function retried(db, name)
+  local settle = require "dualdb.settle"
+  local spec = db:spec(name)
+  local job = settle.job(db, spec, quarantine.bin(db, spec), function(conn, keys)
+    forget(conn, spec, keys)
   end)
-  return done
+  for entry in db.secondary:rows("select kinds, canonical from dualdb_quarantine "
+    .. "where model = ? order by key_digest", name) do
+    local key = key_of(spec, entry)
+    if key then job.waiting:add { kind = "changed", key = key, reason = "" } end
+  end
+  return job, job.waiting.count
 end
 
-local ROW_CLASSES = { data = true, integrity = true, schema = true }
-
---- A batch; when the secondary refuses it, each row by itself, and what it says of one is the
---- reason.
-local function retry(db, spec, keys, write_rows, bin, result)
-  local ok, done = pcall(retry_batch, db, spec, keys, write_rows)
-  if ok then
-    result.written, result.gone = result.written + done.written, result.gone + done.gone
-    for _, refused in ipairs(done.refused) do bin:add(refused[1], refused[2], refused[3]) end
-    return
-  end
-  local err = errors.wrap(done)
-  if not ROW_CLASSES[err.class] then error(err, 0) end
-  if #keys > 1 then
-    for _, key in ipairs(keys) do retry(db, spec, { key }, write_rows, bin, result) end
-    return
-  end
-  local packed = db.primary:with(fetch.one, spec, "primary", keys[1])
-  if packed then bin:add(packed, nil, err.message) end
-end
-
---- Reads each row from the primary again, writes it when it can cross now, and takes it out of the
---- quarantine; rows that the primary no longer has are taken out too.
+--- Reads each row from the primary again, writes it when it can go now, and takes it out of the
+--- quarantine; rows that the primary no longer has are taken out too, and deleted on the secondary.
 ---@param names string[]|nil   models; default all
 ---@return table[]  { model, tried, written, gone, left, error }
 function Quarantine:retry(names)
-  local write_rows = require("dualdb.sync").write_rows
-  local results = {}
+  local results, jobs = {}, {}
+  local function attempt(list, fn)
+    local ok, err = pcall(fn)
+    if ok then return end
+    err = errors.wrap(err)
+    if err.class == "canceled" then error(err, 0) end
+    for _, result in ipairs(list) do result.error = result.error or err end
+  end
   for i, name in ipairs(names_in(self, names)) do
     local result = { model = name, tried = 0, written = 0, gone = 0, left = 0 }
     results[i] = result
-    local ok, err = pcall(function()
-      local spec = self.db:spec(name)
-      local bin = quarantine.bin(self.db, spec)
-      local keys = keys_of(self.db, spec)
-      result.tried = #keys
-      for from = 1, #keys, BATCH_ROWS do
-        local batch = table.move(keys, from, math.min(from + BATCH_ROWS - 1, #keys), 1, {})
-        retry(self.db, spec, batch, write_rows, bin, result)
-      end
-      bin:flush()
+    attempt({ result }, function()
+      local job, tried = retried(self.db, name)
+      result.tried = tried
+      jobs[#jobs + 1], result.job = job, job
     end)
-    if not ok then
-      result.error = errors.wrap(err)
-      if result.error.class == "canceled" then error(result.error, 0) end
+  end
+  attempt(results, function() require("dualdb.settle").run(jobs) end)
+  for _, result in ipairs(results) do
+    local job = result.job
+    result.job = nil
+    if job then
+      attempt({ result }, function() job.bin:flush() end)
+      result.written, result.gone = job.written, job.gone
     end
     result.left = self.db.secondary:query(
-      "select count(*) as n from dualdb_quarantine where model = ?", name)[1].n
+      "select count(*) as n from dualdb_quarantine where model = ?", result.model)[1].n
   end
   return results
 end

@@ -1,5 +1,6 @@
 --- A difference counts only when it lasts: both rows are read again, and again with growing waits
---- as long as they keep changing, so that live traffic gives no false alarm.
+--- as long as they keep changing, so that live traffic gives no false alarm. Between two looks only
+--- the digests of the rows are kept.
 
 local core = require "dualdb.core"
 local fetch = require "dualdb.fetch"
@@ -11,63 +12,84 @@ local MUST_LAST = 0.5
 --- Looks at a row that keeps changing before it is given up as not verified.
 local LOOKS = 6
 
+---@class dualdb.Suspect       a difference that may not last
+---@field key string           canonical
+---@field seen string|nil      the digests of both rows; nil when only the key is known
+---@field since number|nil     when this very difference was first seen
+
 local function kind_of(primary, secondary)
   if not primary then return "extra" end
   return secondary and "changed" or "missing"
 end
 
---- Reads the rows of `waiting` again; returns those that still differ, with the rows as they are
---- now and `since` the time at which this very difference was first seen.
-local function look(conns, spec, waiting)
-  local keys = {}
+--- What two rows are remembered by, given their digests.
+---@param primary string|nil
+---@param secondary string|nil
+---@return string
+function recheck.seen(primary, secondary)
+  return (primary or "none") .. " " .. (secondary or "none")
+end
+
+--- Judges one key by its rows as they are now: nil when they are the same, else the difference.
+local function judge(spec, cross, key, a, b)
+  local stored, column, reason = a, nil, nil
+  if a then a, column, reason = cross(a) end
+  if reason then a = stored end
+  if not reason and fetch.same(spec, a, b) then return nil end
+  return { key = key, kind = kind_of(a, b), primary = a, secondary = b, column = column,
+           reason = reason }
+end
+
+--- Reads the rows of `waiting` again. Calls real(found) for those whose difference has lasted, and
+--- returns those where it is not known yet.
+local function look(conns, spec, waiting, real)
+  local keys, left, last = {}, {}, 0
   for i, item in ipairs(waiting) do keys[i] = item.key end
-  local now = core.clock()
-  local primary = fetch.many(conns.primary, spec, "primary", keys)
-  local secondary = fetch.many(conns.secondary, spec, "secondary",
-    fetch.crossable_keys(spec, keys))
   local cross = fetch.crosser(spec)
-  local left = {}
-  for _, item in ipairs(waiting) do
-    local a, b = primary[item.key], secondary[item.key]
-    local column, reason
-    if a then a, column, reason = cross(a) end
-    if reason then a = primary[item.key] end
-    if reason or not fetch.same(spec, a, b) then
-      local same = item.seen and item.primary == a and item.secondary == b
-      left[#left + 1] = {
-        key = item.key, kind = kind_of(a, b), primary = a, secondary = b, seen = true,
-        since = same and item.since or now, column = column, reason = reason,
-      }
+  while last < #keys do
+    local from, before = last + 1, core.clock()
+    local primary, secondary
+    primary, secondary, last = fetch.both(conns, spec, keys, from)
+    local after = core.clock()
+    for i = from, last do
+      local item, key = waiting[i], keys[i]
+      local found = judge(spec, cross, key, primary[key], secondary[key])
+      if found then
+        local seen = recheck.seen(found.primary and core.digest(found.primary),
+          found.secondary and core.digest(found.secondary))
+        if item.seen ~= seen then
+          left[#left + 1] = { key = key, seen = seen, since = after }
+        elseif before - item.since < MUST_LAST then
+          left[#left + 1] = item
+        else
+          real(found)
+        end
+      end
     end
   end
   return left
 end
 
---- Confirms differences. `found` is a list of { key, primary, secondary, since, seen }, where
---- `seen`
---- says that the rows are known. Calls real(found) for each that lasts; returns how many never held
---- still.
+--- Seconds until all differences that were seen have had the time to last.
+local function seconds_left(waiting, must_last)
+  local newest = -math.huge
+  for _, item in ipairs(waiting) do newest = math.max(newest, item.since or -math.huge) end
+  return newest + must_last - core.clock()
+end
+
+--- Confirms differences. Calls real(found) for each that lasts; returns how many never held still.
 ---@param conns { primary: any, secondary: any }
 ---@param spec dualdb.Spec
----@param found table[]
+---@param waiting dualdb.Suspect[]
 ---@param real fun(found: dualdb.Found)
 ---@return integer unstable
-function recheck.confirm(conns, spec, found, real)
-  local waiting, pause = found, MUST_LAST
+function recheck.confirm(conns, spec, waiting, real)
+  local pause = MUST_LAST
   for _ = 1, LOOKS do
-    waiting = look(conns, spec, waiting)
-    local now, unsettled, newest = core.clock(), {}, 0
-    for _, item in ipairs(waiting) do
-      if now - item.since >= MUST_LAST then
-        real(item)
-      else
-        unsettled[#unsettled + 1] = item
-        newest = math.max(newest, item.since)
-      end
-    end
-    waiting = unsettled
+    local seconds = seconds_left(waiting, pause)
+    if seconds > 0 then core.sleep(seconds) end
+    waiting = look(conns, spec, waiting, real)
     if #waiting == 0 then return 0 end
-    core.sleep(math.max(newest + pause - core.clock(), 0.01))
     pause = pause * 1.5
   end
   return #waiting

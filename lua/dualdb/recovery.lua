@@ -157,8 +157,8 @@ end
 --- session that it was told to end is about to.
 local INSISTENCE = 5
 
---- What became of a dual write whose decision got no answer: "C", "A", or nil when the deciding side
---- could not be asked until the deadline. The prepared side is its owner's to finish.
+--- What became of a dual write whose decision got no answer: "C", "A", or nil when the deciding
+--- side could not be asked until the deadline. The prepared side is its owner's to finish.
 ---@param db dualdb.Database
 ---@param write { gid: string, mode: string, session: integer }
 ---@param deadline number

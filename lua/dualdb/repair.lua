@@ -1,9 +1,11 @@
 --- Repair: mends confirmed differences, one by one, each only if the rows still are what the
 --- comparison saw, and proves each afterwards.
 
+local bring = require "dualdb.bring"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
+local memory = require "dualdb.memory"
 local order = require "dualdb.order"
 local quarantine = require "dualdb.quarantine"
 local row = require "dualdb.row"
@@ -33,16 +35,22 @@ local FAILURES_KEPT = 20
 
 -- ---- deciding ----
 
+--- What a strategy is given: the two rows, and the difference.
+local function arguments(spec, found)
+  local a = found.primary and row.unpack(spec, found.primary)
+  local b = found.secondary and row.unpack(spec, found.secondary)
+  return a, b, {
+    model = spec.name, kind = found.kind, key = row.unpack_key(spec, found.key),
+    columns = a and b and row.changed_columns(spec, found.primary, found.secondary) or {},
+  }
+end
+
 --- What a strategy said, as "row" and the canonical row that both sides shall have (nil: no row),
 --- or "skip", reason; "refused", reason when the primary's row cannot cross.
 ---@param found dualdb.Found
 function repair.decide(spec, strategy, found)
-  local a = found.primary and row.unpack(spec, found.primary)
-  local b = found.secondary and row.unpack(spec, found.secondary)
-  local ok, said = pcall(strategy, a, b, {
-    model = spec.name, kind = found.kind, key = row.unpack_key(spec, found.key),
-    columns = a and b and row.changed_columns(spec, found.primary, found.secondary) or {},
-  })
+  local ok, said = true, strategies.always(strategy)
+  if not said then ok, said = pcall(strategy, arguments(spec, found)) end
   if not ok then return "skip", "strategy failed: " .. tostring(said) end
   if said == "primary" then
     if found.reason then return "refused", quarantine.text(found.column, found.reason) end
@@ -91,7 +99,8 @@ local function plan_one(spec, strategy, found, options)
       return nil, "deletes are not allowed"
     end
   end
-  return { found = found, changes = changes, wanted = wanted }
+  return { key = found.key, primary = found.primary, secondary = found.secondary,
+           changes = changes, wanted = wanted }
 end
 
 -- ---- applying ----
@@ -109,16 +118,21 @@ local function read_locked(conns, spec, key)
   return now
 end
 
+--- Why a planned repair is not applied, or nil. Locks the rows.
+local function obsolete(conns, spec, planned)
+  local now = read_locked(conns, spec, planned.key)
+  if now.primary == planned.primary and now.secondary == planned.secondary then return nil end
+  return now.primary == now.secondary and "equal meanwhile" or "changed meanwhile"
+end
+
 --- Applies one planned repair inside open transactions. Returns "applied", or "skipped", reason.
 local function apply_one(conns, spec, planned)
-  local found = planned.found
-  local now = read_locked(conns, spec, found.key)
-  if now.primary ~= found.primary or now.secondary ~= found.secondary then
-    return "skipped", now.primary == now.secondary and "equal meanwhile" or "changed meanwhile"
-  end
+  local reason = obsolete(conns, spec, planned)
+  if reason then return "skipped", reason end
   for _, change in ipairs(planned.changes) do
-    statement.run(conns[change.side], spec, change, found.key)
-    local proof = fetch.one(conns[change.side], spec, change.side, found.key)
+    memory.sweep()
+    statement.run(conns[change.side], spec, change, planned.key)
+    local proof = fetch.one(conns[change.side], spec, change.side, planned.key)
     if not fetch.same(spec, proof, planned.wanted) then
       errors.raise("conflict", "the %s does not keep the row as it was written", change.side)
     end
@@ -135,7 +149,8 @@ local function in_both(db, fn)
   end)
 end
 
-local BATCH = 100
+--- Rows that are repaired in one transaction, and their bytes.
+local BATCH_ROWS = 100
 
 local function count_skip(result, reason)
   result.skipped = result.skipped + 1
@@ -167,7 +182,7 @@ local function apply(db, spec, batch, result)
     result.failed = result.failed + 1
     if #result.failures < FAILURES_KEPT then
       result.failures[#result.failures + 1] = {
-        key = row.key_text(spec, batch[1].found.key), reason = tostring(err), error = err,
+        key = row.key_text(spec, batch[1].key), reason = tostring(err), error = err,
       }
     end
     return
@@ -193,19 +208,21 @@ local function set_aside(db, job, found, options)
   job.result.quarantined = job.result.quarantined + 1
   if options.dry_run then return end
   job.bin = job.bin or quarantine.bin(db, job.spec)
-  job.bin:add(found.primary, found.column, found.reason)
+  job.bin:add(bring.entry(job.spec, {
+    key = found.key, packed = found.primary, column = found.column, reason = found.reason,
+  }))
 end
 
 --- One pass over a model's differences: those that delete, or the others.
 local function pass(db, job, options, deleting)
-  local batch = {}
+  local batch, bytes = {}, 0
   local function flush()
     if #batch == 0 then return end
     local ready = batch
-    batch = {}
+    batch, bytes = {}, 0
     apply(db, job.spec, ready, job.result)
   end
-  for found in job.report.spool:each() do
+  for found in job.report:each() do
     local planned, reason, refused = plan_one(job.spec, job.strategy, found, options)
     if not planned then
       if not deleting then
@@ -221,7 +238,8 @@ local function pass(db, job, options, deleting)
         end
       else
         batch[#batch + 1] = planned
-        if #batch >= BATCH then flush() end
+        bytes = bytes + #(found.primary or "") + #(found.secondary or "")
+        if #batch >= BATCH_ROWS or bytes >= memory.BYTES then flush() end
       end
     end
   end

@@ -8,7 +8,7 @@ local journal = require "dualdb.journal"
 local quarantine = require "dualdb.quarantine"
 local repair = require "dualdb.repair"
 local statement = require "dualdb.statement"
-local sync = require "dualdb.sync"
+local bring = require "dualdb.bring"
 
 local replay_keys = {}
 
@@ -287,7 +287,7 @@ local function write_secondary(run, spec, items)
     conn:put(spec.statements.secondary:delete_keys(#gone), spec.key_kinds:rep(#gone),
       table.concat(gone))
   end
-  if #rows > 0 then sync.write_rows(conn, spec, rows) end
+  if #rows > 0 then bring.write_rows(conn, spec, rows) end
   step "written"
   return settled
 end

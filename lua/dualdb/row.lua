@@ -133,18 +133,18 @@ end
 --- Names of the columns in which two canonical rows differ.
 ---@return string[]
 function row.changed_columns(spec, a, b)
-  local x, y, names = core.fields(a), core.fields(b), {}
-  for i, name in ipairs(spec.names) do
-    if x[i] ~= y[i] then names[#names + 1] = name end
-  end
+  local names = {}
+  for i, index in ipairs(core.differing(a, b)) do names[i] = spec.names[index] end
   return names
 end
 
---- The fields of a row at the given indexes, as a row.
-function row.pick(packed, indexes)
-  local fields, picked = core.fields(packed), {}
-  for i, index in ipairs(indexes) do picked[i] = fields[index] end
-  return table.concat(picked)
+--- The fields of a row at the given indexes, as a row; those of the row `more` follow.
+---@param packed string
+---@param indexes integer[]
+---@param more string|nil
+---@return string
+function row.pick(packed, indexes, more)
+  return core.pick(packed, indexes, more)
 end
 
 return row

@@ -1,10 +1,14 @@
 --- Differences on their way from a comparison to a report or a repair: kept in an unlinked file, so
 --- that memory does not grow with their number.
 
+local memory = require "dualdb.memory"
+
 local Spool = {}
 Spool.__index = Spool
 
-local FORMAT = "<s1 s4 s4 s4 s4 s4 B"
+--- The lengths of a record's fields, which follow one by one: a row is not copied to be put there.
+local HEAD = "<I4 I4 I4 I4 I4 I4"
+local HEAD_BYTES = HEAD:packsize()
 local ABSENT = ""  -- no canonical row is empty: every model has a key column
 
 ---@class dualdb.Found
@@ -13,8 +17,8 @@ local ABSENT = ""  -- no canonical row is empty: every model has a key column
 ---@field primary string|nil      canonical row as last seen
 ---@field secondary string|nil
 ---@field column string|nil       why the secondary cannot hold the primary's row
+---@field pending boolean|nil     the key has an entry in a journal
 ---@field reason string|nil
----@field pending boolean|nil     the key has an entry in the journal
 
 function Spool.new()
   return setmetatable({ file = assert(io.tmpfile()), count = 0 }, Spool)
@@ -22,37 +26,40 @@ end
 
 ---@param found dualdb.Found
 function Spool:add(found)
-  local record = FORMAT:pack(found.kind, found.key, found.primary or ABSENT,
-    found.secondary or ABSENT, found.column or ABSENT, found.reason or ABSENT,
-    found.pending and 1 or 0)
-  assert(self.file:write(("<I4"):pack(#record), record))
+  local kind, key = found.kind, found.key
+  local primary, secondary = found.primary or ABSENT, found.secondary or ABSENT
+  local column, reason = found.column or ABSENT, found.reason or ABSENT
+  assert(self.file:write(HEAD:pack(#kind, #key, #primary, #secondary, #column, #reason), kind, key,
+    primary, secondary, column, reason))
   self.count = self.count + 1
 end
 
-local function present(text)
-  if text == ABSENT then return nil end
-  return text
-end
-
---- Iterates over what was added, in order. Nothing may be added meanwhile.
+--- Iterates over what was added, in order. Nothing may be added meanwhile. A difference loses its
+--- rows when the next one is asked for: two would be in memory.
 ---@return fun(): dualdb.Found|nil
 function Spool:each()
-  local at = 0
+  local at, last = 0, {}
   return function()
+    last.primary, last.secondary = nil, nil
+    memory.sweep()
     self.file:seek("set", at)
-    local head = self.file:read(4)
+    local head = self.file:read(HEAD_BYTES)
     if not head then
       self.file:seek("end")
       return nil
     end
-    local length = ("<I4"):unpack(head)
-    local record = self.file:read(length)
-    at = at + 4 + length
-    local kind, key, primary, secondary, column, reason, pending = FORMAT:unpack(record)
-    return {
-      kind = kind, key = key, primary = present(primary), secondary = present(secondary),
-      column = present(column), reason = present(reason), pending = pending == 1 or nil,
+    local fields, lengths = {}, { HEAD:unpack(head) }
+    at = at + HEAD_BYTES
+    for i = 1, 6 do
+      if lengths[i] > 0 then fields[i] = self.file:read(lengths[i]) end  -- else it is absent
+      at = at + lengths[i]
+    end
+    memory.note(lengths[3] + lengths[4])
+    last = {
+      kind = fields[1], key = fields[2], primary = fields[3], secondary = fields[4],
+      column = fields[5], reason = fields[6],
     }
+    return last
   end
 end
 

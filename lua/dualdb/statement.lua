@@ -7,11 +7,13 @@ local statement = {}
 
 --- An update sets only what differs, and what the primary would otherwise set by itself.
 local function indexes_of(spec, change)
-  if change.action ~= "update" then return (row.writable(spec, change.side)) end
-  local fields, wanted, indexes = core.fields(change.from), core.fields(change.row), {}
-  for _, i in ipairs((row.writable(spec, change.side))) do
+  local writable = row.writable(spec, change.side)
+  if change.action ~= "update" then return writable end
+  local differs, indexes = {}, {}
+  for _, i in ipairs(core.differing(change.from, change.row)) do differs[i] = true end
+  for _, i in ipairs(writable) do
     local sets_itself = change.side == "primary" and spec.columns[i].primary.on_update
-    if fields[i] ~= wanted[i] or sets_itself then indexes[#indexes + 1] = i end
+    if differs[i] or sets_itself then indexes[#indexes + 1] = i end
   end
   return indexes
 end
@@ -27,11 +29,11 @@ function statement.build(spec, change, key)
   for i, index in ipairs(indexes) do
     names[i], kinds[i] = builder.columns[index], spec.columns[index].kind
   end
-  local values = row.pick(change.row, indexes)
   if change.action == "insert" then
-    return builder:insert(names), table.concat(kinds), values
+    return builder:insert(names), table.concat(kinds), row.pick(change.row, indexes)
   end
-  return builder:update(names), table.concat(kinds) .. spec.key_kinds, values .. key
+  return builder:update(names), table.concat(kinds) .. spec.key_kinds,
+    row.pick(change.row, indexes, key)
 end
 
 --- Runs a change; a write that does not meet exactly one row is a conflict.
@@ -46,9 +48,10 @@ end
 
 -- ---- for people ----
 
-local function hex(bytes)
-  return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
-end
+local HEX = {}
+for code = 0, 255 do HEX[string.char(code)] = ("%02x"):format(code) end
+
+local function hex(bytes) return (bytes:gsub(".", HEX)) end
 
 local RAW = { i = true, d = true, f = true, g = true }
 

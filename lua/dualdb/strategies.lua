@@ -10,6 +10,15 @@ strategies.built_in = {
   secondary_wins = function() return "secondary" end,
 }
 
+--- What a strategy says whatever the rows, or nil when it has to be asked.
+---@param strategy function
+---@return "primary"|"secondary"|nil
+function strategies.always(strategy)
+  if strategy == strategies.built_in.primary_wins then return "primary" end
+  if strategy == strategies.built_in.secondary_wins then return "secondary" end
+  return nil
+end
+
 --- The strategy function for a name or a function, and the name to report.
 ---@param db dualdb.Database
 ---@param wanted string|function|nil

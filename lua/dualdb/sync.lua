@@ -1,20 +1,19 @@
 --- Sync: makes the secondary's table of a model what the primary's is.
 
+local bring = require "dualdb.bring"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
+local journal = require "dualdb.journal"
+local log = require "dualdb.log"
 local policies = require "dualdb.policies"
 local quarantine = require "dualdb.quarantine"
 local row = require "dualdb.row"
 local sequences = require "dualdb.schema.sequences"
+local settle = require "dualdb.settle"
+local Spool = require "dualdb.spool"
 
 local sync = {}
-
---- Rows that are merged in one transaction, and parameters that one statement may have.
-local MERGE_ROWS = 500
---- The same of rows that may have megabytes: all of a batch are in memory.
-local MERGE_WIDE_ROWS = 4
-local MOST_PARAMETERS = 60000
 
 ---@class dualdb.SyncResult
 ---@field model string
@@ -22,7 +21,7 @@ local MOST_PARAMETERS = 60000
 ---@field rows_read integer
 ---@field rows_written integer
 ---@field rows_deleted integer
----@field quarantined integer   rows that the secondary cannot hold
+---@field quarantined integer   rows that the secondary cannot hold, or refuses
 ---@field policies table<string, integer>   values that each policy changed
 ---@field chunks integer
 ---@field seconds number
@@ -49,8 +48,14 @@ local function copy_transform(spec, indexes)
   end
 end
 
---- Loads all rows into the empty table, in one transaction. Returns false when another writer put
---- rows there meanwhile, and nothing of the load is left.
+--- Says what ended a load, without the server's text: that may have values of the row in it.
+local function tell_of_refusal(spec, err)
+  log.emit("warn", ("%s: the secondary refused a row (%s), so that the rows now go in batches")
+    :format(spec.name, err.sqlstate or err.class), { model = spec.name, sqlstate = err.sqlstate })
+end
+
+--- Loads all rows into the empty table, in one transaction. Returns false when the secondary
+--- refused one of them, and nothing of the load is left.
 local function load(db, spec, result, bin, progress)
   local indexes, names, kinds = row.writable(spec, "secondary")
   local transform = copy_transform(spec, indexes)
@@ -61,6 +66,7 @@ local function load(db, spec, result, bin, progress)
   local crossing = policies.crossing(spec, indexes)
   local ok, err = pcall(db.primary.with, db.primary, function(primary)
     db.secondary:transaction(function(secondary)
+      secondary:execute("set constraints all deferred")  -- a row may come before its parent
       local copied = core.copy {
         source = primary, target = secondary, query = copy_query(spec, indexes), kinds = kinds,
         table = spec.statements.secondary.table, columns = table.concat(names, ", "),
@@ -79,76 +85,18 @@ local function load(db, spec, result, bin, progress)
     end)
   end)
   if ok then return true end
-  if errors.is(err) and err.class == "integrity" and err.sqlstate == "23505" then
-    result.rows_read, result.rows_written, result.chunks = 0, 0, 0
-    result.quarantined, result.policies = 0, {}
-    return false
-  end
-  error(err, 0)
+  if not bring.is_of_row(err) then error(err, 0) end
+  tell_of_refusal(spec, err)
+  bin:forget()
+  result.rows_read, result.rows_written, result.chunks = 0, 0, 0
+  result.quarantined, result.policies = 0, {}
+  return false
 end
 
---- Writes rows, as the secondary shall hold them, over those with the same keys.
----@param rows string[]
-function sync.write_rows(secondary, spec, rows)
-  local indexes, names, kinds = row.writable(spec, "secondary")
-  local at_once = math.max(1, MOST_PARAMETERS // #indexes)
-  for from = 1, #rows, at_once do
-    local to = math.min(from + at_once - 1, #rows)
-    local picked = {}
-    for i = from, to do picked[#picked + 1] = row.pick(rows[i], indexes) end
-    secondary:put(spec.statements.secondary:upsert(names, #picked), kinds:rep(#picked),
-      table.concat(picked))
-  end
-end
-
---- Brings rows with the given keys over: they are locked on the primary until the secondary has
---- committed, so that an older state is never written over a newer one.
-local function merge(db, spec, keys, result, bin, deletes)
-  local refused = {}
-  db.primary:transaction(function(primary)
-    local current = fetch.many(primary, spec, "primary", keys, "share")
-    local cross = fetch.crosser(spec)
-    local rows, absent = {}, {}
-    for _, key in ipairs(keys) do
-      local packed = current[key]
-      local crossed, column, reason
-      if packed then crossed, column, reason = cross(packed) end
-      if reason then
-        refused[#refused + 1] = { packed, column, reason }
-      elseif crossed then
-        rows[#rows + 1] = crossed
-      else
-        absent[#absent + 1] = key
-      end
-    end
-    absent = fetch.crossable_keys(spec, absent)
-    db.secondary:transaction(function(secondary)
-      if #absent > 0 and deletes then
-        local done = secondary:put(spec.statements.secondary:delete_keys(#absent),
-          spec.key_kinds:rep(#absent), table.concat(absent))
-        result.rows_deleted = result.rows_deleted + done.affected
-      end
-      sync.write_rows(secondary, spec, rows)
-    end)
-    result.rows_written = result.rows_written + #rows
-  end)
-  for _, row_refused in ipairs(refused) do bin:add(table.unpack(row_refused)) end
-  result.quarantined = result.quarantined + #refused
-  result.chunks = result.chunks + 1
-end
-
---- Compares, and merges what differs. Rows that are equal are not written.
-local function refresh(db, spec, result, bin, progress)
+--- Compares, and then brings over what differs. Rows that are equal are not written.
+local function refresh(db, spec, result, job, progress)
   local crossing = policies.crossing(spec)
-  local policy = spec.model.sync or {}
-  local deletes = policy.deletes ~= false
-  local keys, most = {}, spec.wide and MERGE_WIDE_ROWS or MERGE_ROWS
-  local function flush()
-    if #keys == 0 then return end
-    local batch = keys
-    keys = {}
-    merge(db, spec, batch, result, bin, deletes)
-  end
+  local differing <close> = Spool.new()  -- keys
   db.primary:with(function(primary)
     db.secondary:with(function(secondary)
       local compared = core.compare {
@@ -157,10 +105,9 @@ local function refresh(db, spec, result, bin, progress)
         secondary_query = spec.statements.secondary:scan(spec.filter.secondary, spec.ordered),
         kinds = spec.kinds, key_columns = spec.key_count, ordered = spec.ordered,
         expected_rows = spec.estimated_rows, transform = fetch.transform(spec), crossing = crossing,
-        difference = function(kind, key)
-          if kind == "extra" and not deletes then return end
-          keys[#keys + 1] = key
-          if #keys >= most then flush() end
+        digests = true, difference = function(kind, key)
+          if kind == "extra" and not job.deletes then return end
+          differing:add { kind = kind, key = key }
         end,
         progress = progress and function(so_far)
           progress { model = spec.name, rows = so_far.rows_primary, of = spec.estimated_rows,
@@ -171,7 +118,7 @@ local function refresh(db, spec, result, bin, progress)
       result.policies = crossing:counts()
     end)
   end)
-  flush()
+  result.chunks = settle.bring_all(job, differing)
 end
 
 --- After a sync the secondary's next value is above every key, and its planner knows the table.
@@ -187,32 +134,104 @@ local function finish(db, spec)
   end)
 end
 
+---@class dualdb.SyncRun    a sync whose rows may still wait for those of other models
+---@field result dualdb.SyncResult
+---@field settled boolean    no row waits any more
+
+--- Adds up what was loaded and what was brought over since.
+local function take_counts(run)
+  local result, job = run.result, run.job
+  result.rows_written = run.loaded + job.written
+  result.rows_deleted = job.deleted
+  result.quarantined = run.refused + job.quarantined
+  result.seconds = core.clock() - run.started
+end
+
+--- Rows that were written on the secondary while the primary was down would be lost under it.
+local function check_journal(db, model_name)
+  local count = journal.count_of(db.secondary, model_name)
+  if count == 0 then return end
+  local message = ("model %s: the secondary has %d rows that the primary lacks"):format(model_name,
+    count)
+  error(errors.make("refused", message, {
+    model = model_name, side = "secondary",
+    hint = "`dualdb journal replay` brings them over first.",
+  }), 0)
+end
+
+--- Copies a model. Rows that the secondary refuses for the sake of other rows wait for sync.settle.
+---@param db dualdb.Database
+---@param model_name string
+---@param options { mode: "full", progress: function|nil }|nil
+---@return dualdb.SyncRun
+function sync.start(db, model_name, options)
+  options = options or {}
+  if options.mode and options.mode ~= "full" then
+    errors.usage("sync: unknown mode %s", tostring(options.mode))
+  end
+  local result = {
+    model = model_name, mode = "full", rows_read = 0, rows_written = 0, rows_deleted = 0,
+    quarantined = 0, policies = {}, chunks = 0, seconds = 0,
+  }
+  local run = { db = db, result = result, started = core.clock(), loaded = 0, refused = 0 }
+  local spec = db:spec(model_name)
+  check_journal(db, model_name)
+  local first = db.secondary:query(("select 1 as one from %s limit 1"):format(
+    spec.statements.secondary.table))
+  local bin = quarantine.bin(db, spec)
+  run.job = settle.job(db, spec, bin)
+  if #first == 0 and load(db, spec, result, bin, options.progress) then
+    run.loaded, run.refused = result.rows_written, result.quarantined
+  else
+    refresh(db, spec, result, run.job, options.progress)
+  end
+  bin:flush()
+  run.settled = settle.is_done(run.job)
+  if run.settled then bin:finish() end
+  finish(db, spec)
+  take_counts(run)
+  return run
+end
+
+--- Between two models: rows that refer to each other in a circle go once both are there.
+---@param runs dualdb.SyncRun[]   the last one is the newest
+function sync.settle_early(runs)
+  local newest = runs[#runs]
+  if not newest or newest.settled then return end
+  local jobs = {}
+  for _, run in ipairs(runs) do
+    if not run.settled then jobs[#jobs + 1] = run.job end
+  end
+  settle.early(jobs)
+end
+
+--- Ends runs: rows that wait are tried again, now that the rows of all models are through.
+---@param runs dualdb.SyncRun[]
+function sync.settle(runs)
+  local waiting, jobs = {}, {}
+  for _, run in ipairs(runs) do
+    if not run.settled then
+      waiting[#waiting + 1], jobs[#jobs + 1] = run, run.job
+    end
+  end
+  settle.run(jobs)
+  for _, run in ipairs(waiting) do
+    run.job.bin:finish()
+    finish(run.db, run.job.spec)
+    take_counts(run)
+    run.settled = true
+  end
+end
+
 --- Makes the secondary's table of a model equal to the primary's.
 ---@param db dualdb.Database
 ---@param model_name string
 ---@param options { mode: "full", progress: function|nil }|nil
 ---@return dualdb.SyncResult
 function sync.run(db, model_name, options)
-  options = options or {}
-  if options.mode and options.mode ~= "full" then
-    errors.usage("sync: unknown mode %s", tostring(options.mode))
-  end
-  local started = core.clock()
-  local result = {
-    model = model_name, mode = "full", rows_read = 0, rows_written = 0, rows_deleted = 0,
-    quarantined = 0, policies = {}, chunks = 0, seconds = 0,
-  }
-  local spec = db:spec(model_name)
-  local first = db.secondary:query(("select 1 as one from %s limit 1"):format(
-    spec.statements.secondary.table))
-  local bin = quarantine.bin(db, spec)
-  if #first > 0 or not load(db, spec, result, bin, options.progress) then
-    refresh(db, spec, result, bin, options.progress)
-  end
-  bin:finish()
-  finish(db, spec)
-  result.seconds = core.clock() - started
-  return result
+  local run = sync.start(db, model_name, options)
+  sync.settle { run }
+  return run.result
 end
 
 return sync

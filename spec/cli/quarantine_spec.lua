@@ -56,7 +56,7 @@ describe("dualdb quarantine", function()
   it("gets the rows that a sync could not bring over, which then ends with 7", function()
     local run = dir:run { "sync", "--full", "--all" }
     assert.equal(7, run.code)
-    assert.matches("3 rows cannot be held by the secondary and are in quarantine", run.err, 1, true)
+    assert.matches("3 rows cannot go to the secondary and are in quarantine", run.err, 1, true)
     local document = dir:json { "quarantine", "list", "Person" }
     local rows = document.models[1].rows
     assert.equal(3, #rows)

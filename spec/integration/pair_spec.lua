@@ -141,9 +141,16 @@ describe("sync, verify and repair", function()
   end)
 
   it("loads nothing at all when the copy fails in the middle", function()
-    db.secondary:execute(("alter table %s add constraint spec_small check (id < 400)"):format(NAME))
+    db.secondary:execute([[create or replace function spec_full() returns trigger
+      language plpgsql as $$ begin
+        if new.id = 400 then raise 'full' using errcode = 'disk_full'; end if;
+        return new;
+      end $$]])
+    db.secondary:execute(("create trigger spec_full before insert on %s for each row "
+      .. "execute function spec_full()"):format(NAME))
     local err = pair.failure(db.Item.sync, db.Item)
-    assert.equal("integrity", err.class)
+    db.secondary:execute("drop function spec_full cascade")
+    assert.equal("capacity", err.class)
     assert.equal("secondary", err.side)
     assert.equal(0, pair.value(db.secondary, "select count(*) as v from " .. NAME))
   end)

@@ -170,7 +170,7 @@ describe("schema diff", function()
   end)
 
   it("names what counts up on one side alone, and generated columns", function()
-    each("sd_count", "id int not null auto_increment primary key, a int, b int as (a + 1) stored",
+    each("sd_count", "id int not null auto_increment primary key, a int, b int as (a & 1) stored",
       "id int primary key, a int generated always as (id + 1) stored, b int")
     local list, result = differences "sd_count"
     assert.same({ "generated a", "identity id" }, list)
@@ -179,7 +179,7 @@ describe("schema diff", function()
 
   it("notes comments, and what is not carried", function()
     both("sd_notes", [[id int primary key comment 'new', t varchar(50), price int,
-      fulltext key words (t), key start (t(3)), check (price > 0)]])
+      fulltext key words (t), key start (t(3)), check (price / 2 > 0)]])
     db.secondary:execute("comment on column sd_notes.id is 'old'")
     db.primary:execute("create or replace view sd_view as select id from sd_notes")
     local list, result = differences "sd_notes"
@@ -191,6 +191,44 @@ describe("schema diff", function()
     has(text, "check constraint")
     has(notes_of(diff.run(db)), "view sd_view of the primary is not carried")
     db.primary:execute("drop view sd_view")
+  end)
+
+  describe("of the direction of an index", function()
+    local HERE = "id int primary key, a int, b int, unique key u (b desc), key m (a, b desc)"
+
+    it("finds nothing in what schema apply has carried", function()
+      both("sd_down", HERE)
+      local columns = {}
+      for i, row in ipairs(db.secondary:query("select indexdef as v from pg_indexes "
+          .. "where tablename = 'sd_down' order by indexname")) do
+        columns[i] = row.v:match("(%([^()]*%))$")
+      end
+      assert.same({ "(a, b DESC)", "(id)", "(b DESC)" }, columns)
+      local list, result = differences "sd_down"
+      assert.same({}, list)
+      assert.same({}, result.notes)
+    end)
+
+    it("names one that orders other rows, and notes one that is read backwards", function()
+      each("sd_down", HERE, "id int primary key, a int, b int, unique (b)")
+      db.secondary:execute("create index on sd_down (a, b)")
+      local list, result = differences "sd_down"
+      assert.same({ "direction m" }, list)
+      assert.equal("index m is (a, b desc) on the primary and (a, b) on the secondary",
+        result.differences[1].message)
+      assert.equal("unique key u is (b desc) on the primary and (b) on the secondary",
+        notes_of(result))
+      db.secondary:execute("create index on sd_down (a desc, b)")
+      assert.same({}, (differences "sd_down"))
+    end)
+
+    it("notes a primary key's, as the secondary's has none", function()
+      primary("sd_down", "id int, n int, primary key (id, n desc)")
+      has(apply.run(db, { "sd_down" })[1].warnings[1], "counts down on the primary")
+      local list, result = differences "sd_down"
+      assert.same({}, list)
+      has(notes_of(result), "the primary key is (id, n desc) on the primary")
+    end)
   end)
 
   describe("of a unique key under a case-insensitive collation", function()

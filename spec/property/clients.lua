@@ -14,6 +14,9 @@ local FORMS = {
   bits = { "bin(%s + 0)", "%s::text" },
   number = { "cast(%s as double)", "%s::float8" },
   text = { "hex(convert(%s using utf8mb4))", "upper(encode(convert_to(%s, 'UTF8'), 'hex'))" },
+  uuid = { "%s", "%s::text" },
+  uuid_bytes = { "lower(hex(%s))", "replace(%s::text, '-', '')" },
+  interval = { "%s", "%s" },
   bytes = { "hex(%s)", "upper(encode(%s, 'hex'))" },
   json = { "hex(convert(%s using utf8mb4))", "upper(encode(convert_to(%s::text, 'UTF8'), 'hex'))" },
   time = { "time_format(%s, '%%H:%%i:%%s.%%f')", "to_char(%s, 'HH24:MI:SS.US')" },
@@ -61,6 +64,7 @@ local function normal(form, text)
   if form == "number" then
     return ("%a"):format(assert(tonumber(text:find "[.eE]" and text or text .. "e0"), text))
   end
+  if form == "interval" then return (text:gsub("(%.%d-)0+$", "%1"):gsub("%.$", "")) end
   if form == "bits" then return (text:gsub("^0+(.)", "%1")) end
   if form == "json" then return (from_hex(text):gsub(", ", ","):gsub(": ", ":")) end
   return text

@@ -1,6 +1,8 @@
 --- Tables and rows over the whole type matrix, from a seed: the same seed gives the same table. All
 --- values are literals of MySQL's SQL, so that nothing of dualdb's own writes them.
 
+local geometries = require "spec.property.geometries"
+
 local generate = {}
 
 local random = math.random
@@ -178,6 +180,19 @@ local function times()
   }
 end
 
+--- Of many hours, and below zero: the model says that the secondary has an interval.
+local function durations()
+  local fraction = random(0, 6)
+  return {
+    sql = ("time(%d)"):format(fraction), form = "interval", declared = "interval",
+    edges = with_fraction({ "00:00:00", "-00:00:01", "-838:58:59", "24:00:00", "838:58:59" },
+      fraction),
+    make = function()
+      return ("'%s%d%s'"):format(chance(0.5) and "-" or "", random(0, 835), clock(fraction):sub(3))
+    end,
+  }
+end
+
 local function datetimes()
   local fraction = random(0, 6)
   return {
@@ -262,6 +277,44 @@ local function years()
            make = function() return tostring(random(1901, 2155)) end }
 end
 
+local NO_UUID, ALL_UUID = ("0"):rep(32), ("f"):rep(32)
+
+local function uuid_digits()
+  local list = {}
+  for i = 1, 16 do list[i] = string.char(random(0, 255)) end
+  return hex(table.concat(list))
+end
+
+local function with_hyphens(text)
+  return ("'%s-%s-%s-%s-%s'"):format(text:sub(1, 8), text:sub(9, 12), text:sub(13, 16),
+    text:sub(17, 20), text:sub(21))
+end
+
+local function uuids(name, declared)
+  return function()
+    return { sql = name, form = "uuid", declared = declared,
+             edges = { with_hyphens(NO_UUID), with_hyphens(ALL_UUID) },
+             make = function() return with_hyphens(uuid_digits()) end }
+  end
+end
+
+--- MariaDB's own type refuses those with the highest bit of the version set and the variant's not.
+local function mariadb_uuids()
+  local column = uuids "uuid"()
+  function column.make()
+    local text = uuid_digits()
+    if text:byte(13) >= ("8"):byte() then text = text:sub(1, 16) .. "a" .. text:sub(18) end
+    return with_hyphens(text)
+  end
+  return column
+end
+
+local function binary_uuids()
+  return { sql = "binary(16)", form = "uuid_bytes", declared = "uuid",
+           edges = { "x'" .. NO_UUID .. "'", "x'" .. ALL_UUID .. "'" },
+           make = function() return "x'" .. uuid_digits() .. "'" end }
+end
+
 local function enums()
   local labels, edges = {}, {}
   for i = 1, random(1, #LABELS) do
@@ -286,7 +339,8 @@ local TYPES = {
   texts("varchar", 60, ALPHABET, FOLDED), texts("varchar", 60, LATIN, "character set latin1"),
   texts("tinytext", nil, ALPHABET, UTF8), texts("longtext", nil, ALPHABET, FOLDED),
   bytes("binary", 20), bytes("varbinary", 60), bytes("blob"), bytes("longblob"),
-  dates, times, datetimes, timestamps, json, enums, sets, bits, years,
+  dates, times, durations, datetimes, timestamps, json, enums, sets, bits, years,
+  uuids("char(36)", "uuid"), binary_uuids, geometries.column, geometries.column,
   function()
     return { sql = "bit(1)", form = "bit", edges = { "b'0'", "b'1'" },
              make = function() return one_of { "b'0'", "b'1'" } end }
@@ -297,11 +351,44 @@ for _, entry in ipairs { { "tinyint", 8 }, { "smallint", 16 }, { "mediumint", 24
   table.move(integers(entry[1], entry[2]), 1, 2, #TYPES + 1, TYPES)
 end
 
+--- Types of one product only.
+local MORE = { mariadb = { mariadb_uuids }, mysql = {} }
+
 --- Types that keys have.
 local KEYS = {
   integers("int", 32)[1], integers("bigint", 64)[1], integers("bigint", 64)[2], decimal, dates,
   datetimes, texts("varchar", 30, ALPHABET, UTF8), bytes("varbinary", 16),
+  uuids("char(36)", "uuid"), binary_uuids,
 }
+
+-- ---- columns that the server computes ----
+
+--- { the form of what it is computed from, its type, its form, the expression }.
+local COMPUTED = {
+  { "plain", "int", "plain", "%s is null" }, { "text", "int", "plain", "char_length(%s)" },
+  { "plain", "varchar(200)", "text", "concat('<', %s, '>')" },
+  { "text", "varchar(250)", "text", "concat(%s, '!')" },
+  { "bool", "int", "plain", "if(%s, 2, 3)" }, { "year", "int", "plain", "%s + 1" },
+  { "plain", "varchar(10)", "text", "case when %s is null then 'none' else 'some' end" },
+}
+
+--- A column computed from the one given, or nil when there is no expression for it. MariaDB stores
+--- nothing computed from a char, whose blanks depend on the session.
+local function computed(from)
+  if from.sql:find "^char" then return nil end
+  local fitting = {}
+  for _, entry in ipairs(COMPUTED) do
+    if entry[1] == from.form then fitting[#fitting + 1] = entry end
+  end
+  if #fitting == 0 then return nil end
+  local entry = one_of(fitting)
+  return {
+    sql = entry[3] == "text" and entry[2] .. " " .. UTF8 or entry[2], form = entry[3],
+    expression = ("%s %s"):format("(" .. entry[4]:format(from.name) .. ")",
+      chance(0.5) and "stored" or "virtual"),
+    from = from.name, edges = { "default" }, make = function() return "default" end,
+  }
+end
 
 -- ---- tables ----
 
@@ -311,6 +398,8 @@ local KEYS = {
 ---@field form string            how clients have to show it, see clients.lua
 ---@field edges string[]         literals at the ends of what it holds, the simplest first
 ---@field make fun(): string     any literal
+---@field declared string|nil   the secondary's type, where the model says it
+---@field expression string|nil what the server computes it by, from the column `from`
 ---@field nullable boolean
 ---@field key boolean
 
@@ -322,6 +411,7 @@ local KEYS = {
 local MOST_COLUMNS = 9
 
 local function literal(column)
+  if column.expression then return "default" end
   if column.nullable and chance(0.15) then return "null" end
   if chance(0.3) then return one_of(column.edges) end
   return column.make()
@@ -329,9 +419,11 @@ end
 
 ---@param seed integer
 ---@param rows integer
+---@param product "mysql"|"mariadb"
 ---@return spec.GeneratedTable
-function generate.table(seed, rows)
+function generate.table(seed, rows, product)
   math.randomseed(seed)
+  local types = table.move(MORE[product], 1, #MORE[product], #TYPES + 1, { table.unpack(TYPES) })
   local result = { seed = seed, columns = {}, rows = {} }
   local function add(column, key)
     column.key = key
@@ -340,7 +432,11 @@ function generate.table(seed, rows)
     result.columns[#result.columns + 1] = column
   end
   for _ = 1, chance(0.25) and 2 or 1 do add(one_of(KEYS)(), true) end
-  for _ = 1, random(1, MOST_COLUMNS) do add(one_of(TYPES)(), false) end
+  for _ = 1, random(1, MOST_COLUMNS) do add(one_of(types)(), false) end
+  if chance(0.4) then
+    local column = computed(one_of(result.columns))
+    if column then add(column, false) end
+  end
   for i = 1, rows do
     local row = {}
     for at, column in ipairs(result.columns) do row[at] = literal(column) end
@@ -358,7 +454,8 @@ local BATCH = 100
 function generate.sql(case, name)
   local lines, key = {}, {}
   for i, column in ipairs(case.columns) do
-    lines[i] = ("%s %s%s"):format(column.name, column.sql, column.nullable and "" or " not null")
+    lines[i] = ("%s %s%s"):format(column.name, column.sql,
+      column.expression and " as " .. column.expression or column.nullable and "" or " not null")
     if column.key then key[#key + 1] = column.name end
   end
   lines[#lines + 1] = ("primary key (%s)"):format(table.concat(key, ", "))

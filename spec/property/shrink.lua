@@ -11,10 +11,13 @@ local function without(list, from, to)
   return table.move(list, to + 1, #list, #rest + 1, rest)
 end
 
---- Without column `at`; nil when it is the only one of the key.
+--- Without column `at`; nil when it is the only one of the key, or another is computed from it.
 local function without_column(case, at)
   local keys = 0
-  for _, column in ipairs(case.columns) do keys = keys + (column.key and 1 or 0) end
+  for _, column in ipairs(case.columns) do
+    keys = keys + (column.key and 1 or 0)
+    if column.from == case.columns[at].name then return nil end
+  end
   if case.columns[at].key and keys == 1 then return nil end
   local rows = {}
   for i, row in ipairs(case.rows) do rows[i] = without(row, at, at) end
@@ -59,7 +62,7 @@ function shrink.run(case, fails, attempts)
   for at = #case.columns, 1, -1 do try(without_column(case, at)) end
   for row = 1, #case.rows do
     for at, column in ipairs(case.columns) do
-      local simple = column.nullable and "null" or column.edges[1]
+      local simple = not column.expression and column.nullable and "null" or column.edges[1]
       if case.rows[row][at] ~= simple then try(with_value(case, row, at, simple)) end
     end
   end

@@ -20,7 +20,8 @@ end
 function clients.run(driver, sql)
   local path = os.tmpname()
   local file = assert(io.open(path, "wb"))
-  file:write(driver == "mysql" and "set time_zone = '+00:00';\n" or "set timezone = 'UTC';\n", sql,
+  file:write(driver == "mysql" and "set time_zone = '+00:00';\n" or "set timezone = 'UTC';\n"
+    .. "set client_min_messages = warning;\n", sql,
     ";\n")
   file:close()
   local program, database = os.getenv(PROGRAM[driver]), servers.settings(driver).dbname

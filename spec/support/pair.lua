@@ -33,8 +33,11 @@ function pair.drop(db, name)
   end
 end
 
---- Drops everything that make has made.
+--- Drops everything that make has made, and what the journals say of it.
 function pair.drop_all(db)
+  for _, side in ipairs { db.primary, db.secondary } do
+    if require("dualdb.setup").has_tables(side) then side:execute("delete from dualdb_journal") end
+  end
   for i = #made, 1, -1 do pair.drop(db, made[i]) end
   made = {}
 end

@@ -1,6 +1,8 @@
 /* A row on its way: what fits is not copied, what does not is refused or crosses by its policy. */
 
 #include "pair/crossing.h"
+#include "pair/crossing_value.h"
+#include "row/pgwire.h"
 #include "row/raw.h"
 #include "row/text.h"
 #include "support/check.h"
@@ -116,10 +118,80 @@ static void a_raw_value_has_one_form(void) {
     }
 }
 
+/* What could not be read is told from everything that could, shown, refused by name, and written
+ * nowhere. */
+static void what_could_not_be_read_is_carried_and_refused(void) {
+    static const dd_kind kinds[] = {DD_KIND_BOOL, DD_KIND_INT,       DD_KIND_DATE, DD_KIND_TIME,
+                                    DD_KIND_JSON, DD_KIND_TIMESTAMP, DD_KIND_UUID};
+    dd_crossing_column column = {0};
+    dd_crossing_scratch scratch = {0};
+    dd_refusal refusal;
+    uint64_t counts[DD_POLICY_COUNT] = {0};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        const char letters[] = {(char)kinds[i], 0};
+        dd_value value;
+        dd_buf_clear(&row);
+        CHECK(dd_row_add_unreadable(&row, kinds[i], "text is no such thing", "a\"b", 3, &err) ==
+              DD_OK);
+        CHECK(dd_row_split(row.data, row.length, letters, 1, &value, &err) == DD_OK);
+        CHECK(dd_value_is_raw(&value) && dd_value_is_unreadable(&value));
+        CHECK_SAME(shown(letters, row.data, row.length), "a\"b");
+        dd_buf_clear(&text);
+        dd_json_render(&value, &text);
+        dd_buf_add_byte(&text, 0);
+        CHECK_SAME((const char *)text.data, "\"a\\\"b\"");
+        column.kind = kinds[i];
+        for (unsigned p = 0; p < DD_POLICY_COUNT; p++) column.actions[p] = DD_CROSS_NULL;
+        CHECK(dd_cross_value(&column, &value, &scratch, counts, &refusal) == DD_CROSSED_REFUSED);
+        CHECK_SAME(refusal.reason, "text is no such thing");
+        static const uint32_t oids[] = {16, 20, 25, 114, 1082, 1083, 1114, 1700, 2950, 3802};
+        for (size_t o = 0; o < sizeof oids / sizeof oids[0]; o++) {
+            dd_buf_clear(&text);
+            CHECK(dd_pg_encode(oids[o], &value, &text, &err) == DD_FAIL);
+            CHECK(err.class_ == DD_DATA && text.length == 0);
+        }
+        value.length = 17; /* a tag that nothing follows is not one */
+        CHECK(!dd_value_is_unreadable(&value));
+    }
+    dd_buf_clear(&row);
+    CHECK(dd_row_add_unreadable(&row, DD_KIND_TEXT, "text is none", "a", 1, &err) == DD_FAIL);
+    CHECK(row.length == 0);
+    dd_buf_free(&scratch.value);
+    dd_buf_free(&scratch.spare);
+}
+
+/* What PostgreSQL has that no kind holds, as text. */
+static void what_postgres_alone_holds_is_shown(void) {
+    static const struct { uint32_t oid; dd_kind want; const char *wire; size_t length;
+                          const char *text; } cases[] = {
+        {25, DD_KIND_JSON, "{", 1, "{"},
+        {25, DD_KIND_UUID, "x", 1, "x"},
+        {17, DD_KIND_UUID, "\1\377", 2, "\\x01ff"},
+        {1186, DD_KIND_TIME, "\0\0\0\0\0\17\102\100\0\0\0\2\377\377\377\377", 16,
+         "-1 months 2 days 00:00:01"},
+        {1266, DD_KIND_TIME, "\0\0\0\0\0\17\102\100\377\377\361\360", 12,
+         "00:00:01-3600 seconds west of UTC"},
+        {1560, DD_KIND_BOOL, "\0\0\0\2\200", 5, "10"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const uint8_t *wire = (const uint8_t *)cases[i].wire;
+        const char letters[] = {(char)cases[i].want, 0};
+        dd_buf_clear(&row);
+        CHECK(dd_pg_decode(cases[i].oid, cases[i].want, wire, cases[i].length, &row, &err) ==
+              DD_FAIL);
+        row.length = 0;
+        CHECK(dd_pg_add_unread(cases[i].oid, cases[i].want, wire, cases[i].length, &row, &err) ==
+              DD_OK);
+        CHECK_SAME(shown(letters, row.data, row.length), cases[i].text);
+    }
+}
+
 int main(void) {
     RUN(a_row_that_fits_is_not_copied);
     RUN(policies_change_their_values_and_keep_all_others);
     RUN(a_raw_value_has_one_form);
+    RUN(what_could_not_be_read_is_carried_and_refused);
+    RUN(what_postgres_alone_holds_is_shown);
     dd_buf_free(&row);
     dd_buf_free(&text);
     return CHECK_RESULT();

@@ -6,6 +6,7 @@ local order = require "dualdb.order"
 local progress = require "dualdb.progress"
 local crossed = require "dualdb.cli.crossed"
 local select_models = require "dualdb.cli.select"
+local sync = require "dualdb.sync"
 local text = require "dualdb.cli.text"
 
 local command = {
@@ -39,31 +40,59 @@ local FIELDS = {
   "seconds", "error",
 }
 
-local function copy(db, name, meter)
+local function copy(db, name, meter, started)
   meter:start(name)
-  local result = db:model_of(name):sync { mode = "full", progress = meter:callback() }
-  local entry = {}
-  for _, field in ipairs(FIELDS) do entry[field] = result[field] end
-  meter:finish { rows_read = entry.rows_read, rows_written = entry.rows_written }
-  return entry
+  local run = sync.start(db, name, { progress = meter:callback() })
+  meter:finish { rows_read = run.result.rows_read, rows_written = run.result.rows_written }
+  started[#started + 1] = run
+  sync.settle_early(started)
+  return run
 end
 
---- One model's error does not stop the others; an interrupt stops them all.
-local function each(names, out, models, fn)
-  local codes = {}
+--- What an error leaves to say of a model; an interrupt stops all of them.
+local function failed(name, raised, out)
+  local err = errors.wrap(raised)
+  if err.class == "canceled" then error(err, 0) end
+  out.error(err, name)
+  return { model = name, mode = "full", error = err }
+end
+
+--- One model's error does not stop the others.
+local function each(names, out, fn)
+  local results = {}
   for i, name in ipairs(names) do
     local ok, result = pcall(fn, name)
-    if not ok then
-      local err = errors.wrap(result)
-      if err.class == "canceled" then error(err, 0) end
-      result = { model = name, mode = "full", error = err }
-      out.error(err, name)
-    end
-    models[i] = result
-    if result.error then codes[#codes + 1] = errors.exit_code(result.error) end
-    if (result.quarantined or 0) > 0 then codes[#codes + 1] = 7 end
+    results[i] = ok and result or failed(name, result, out)
+  end
+  return results
+end
+
+--- Rows that wait for those of other models go last.
+local function settle(runs, out)
+  local started = {}
+  for _, run in ipairs(runs) do
+    if run.job then started[#started + 1] = run end
+  end
+  local ok, err = pcall(sync.settle, started)
+  if ok then return end
+  for i, run in ipairs(runs) do
+    if run.job and not run.settled then runs[i] = failed(run.result.model, err, out) end
+  end
+end
+
+local function exit_code(models)
+  local codes = {}
+  for _, model in ipairs(models) do
+    if model.error then codes[#codes + 1] = errors.exit_code(model.error) end
+    if (model.quarantined or 0) > 0 then codes[#codes + 1] = 7 end
   end
   return errors.strongest(codes)
+end
+
+local function entry_of(result)
+  local entry = {}
+  for _, field in ipairs(FIELDS) do entry[field] = result[field] end
+  return entry
 end
 
 local function show_plan(models, out)
@@ -94,7 +123,7 @@ local function report_values(models, out)
   for _, model in ipairs(models) do
     crossed.report(model, out)
     if (model.quarantined or 0) > 0 then
-      out.log("warn", ("%s: %s cannot be held by the secondary and %s in quarantine; "
+      out.log("warn", ("%s: %s cannot go to the secondary and %s in quarantine; "
         .. "`dualdb quarantine list` shows them"):format(text.visible(model.model),
         progress.plural(model.quarantined, "row"), model.quarantined == 1 and "is" or "are"),
         { model = model.model, quarantined = model.quarantined })
@@ -115,15 +144,17 @@ function command.command(args, out)
   local models = json.array()
   out.result { models = models, dry_run = args.dry_run or false }
   if args.dry_run then
-    local code = each(names, out, models, function(name) return plan(db, name) end)
+    table.move(each(names, out, function(name) return plan(db, name) end), 1, #names, 1, models)
     show_plan(models, out)
-    return code
+    return exit_code(models)
   end
-  local meter = progress.new("sync")
-  local code = each(names, out, models, function(name) return copy(db, name, meter) end)
+  local meter, started = progress.new("sync"), {}
+  local runs = each(names, out, function(name) return copy(db, name, meter, started) end)
+  settle(runs, out)
+  for i, run in ipairs(runs) do models[i] = entry_of(run.result or run) end
   show_results(models, out)
   report_values(models, out)
-  return code
+  return exit_code(models)
 end
 
 return command

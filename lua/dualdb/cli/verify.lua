@@ -38,7 +38,7 @@ end
 
 local function first_differences(report)
   local lines = {}
-  for difference in report:differences() do
+  for difference in report:differences { rows = false } do
     if #lines == SHOWN then break end
     local columns = {}
     for i, name in ipairs(difference.columns) do columns[i] = text.visible(name) end
@@ -140,7 +140,7 @@ function command.command(args, out)
     local report = db:model_of(name):verify { progress = meter:callback() }
     local entry = entry_of(report)
     entries[i], details[i] = entry, first_differences(report)
-    if report_file then report:write_jsonl(function(line) report_file:write(line) end) end
+    if report_file then report:write_jsonl(function(json_text) report_file:write(json_text) end) end
     report.spool:close()
     meter:finish { verdict = entry.verdict, rows = entry.rows_primary }
     if entry.error then out.error(entry.error, name) end

@@ -4,6 +4,7 @@ local collations = require "dualdb.schema.collations"
 local core = require "dualdb.core"
 local defaults = require "dualdb.schema.defaults"
 local errors = require "dualdb.errors"
+local expression = require "dualdb.schema.expression"
 local foreign_keys = require "dualdb.schema.foreign_keys"
 local names = require "dualdb.schema.names"
 local pairing = require "dualdb.schema.pairing"
@@ -24,14 +25,19 @@ local LONGEST_CHARACTER = 4
 ---@field key string[]           columns of the primary key, the primary's names
 ---@field folded table<string, boolean>   columns that are citext, the primary's names
 ---@field counters table<string, string>  sequences of their own, by the primary's names
+---@field types table<string, string>   of the secondary's columns, by the primary's names
+---@field expressions dualdb.ExpressionTable
 ---@field warn fun(format: string, ...)
 
 local function quote(name) return core.quote("postgres", name) end
 
---- The secondary's names of columns, quoted, as a list in SQL.
-local function column_list(target, columns)
+--- The secondary's names of columns, quoted, as a list in SQL; `descending` of those of an index.
+local function column_list(target, columns, descending)
   local list = {}
-  for i, name in ipairs(columns) do list[i] = quote(target.columns[name].secondary) end
+  for i, name in ipairs(columns) do
+    list[i] = quote(target.columns[name].secondary)
+      .. (descending and descending[i] and " desc" or "")
+  end
   return table.concat(list, ", ")
 end
 
@@ -89,24 +95,32 @@ local function folded_columns(target)
   return folded
 end
 
-local function target_of(db, model_name, warn)
+local function target_of(db, model_name, product, warn)
   local model = db:model_definition(model_name)
   local tab = pairing.primary_table(model, db.schema)
   local target = {
     model = model, tab = tab, columns = {}, warn = warn,
     name = select(2, pairing.table_names(model)),
-    key = tab.primary_key or pairing.key_of(model, tab), counters = {},
+    key = tab.primary_key or pairing.key_of(model, tab), counters = {}, types = {},
   }
   for _, column in ipairs(pairing.columns(model, tab)) do target.columns[column.name] = column end
   check_names(target)
   target.folded = folded_columns(target)
+  for name, column in pairs(target.columns) do
+    target.types[name] = column.type
+      or types.of(column.primary, column.kind, target.folded[name])
+  end
+  target.expressions = {
+    model = model, columns = target.columns, types = target.types, product = product,
+    foreign_keys = tab.foreign_keys,
+  }
   return target
 end
 
 -- ---- the table ----
 
-local function default_of(target, column, kind, product)
-  local text, why = defaults.translate(column, kind, product)
+local function default_of(target, column, kind)
+  local text, why = defaults.translate(column, kind, target.expressions.product)
   if why then
     target.warn("the default %s of column %s is left out: %s", column.default, column.name, why)
   end
@@ -137,21 +151,28 @@ local function labels_check(target, column, name)
   return (" check (%s in (%s))"):format(name, table.concat(list, ", "))
 end
 
-local function column_sql(target, column, product)
+--- What computes the column on the secondary too, or "" where it is a plain one.
+local function computation_of(target, column)
+  local text, why = expression.computed(target.expressions, column)
+  if text then return (" generated always as (%s) stored"):format(text) end
+  target.warn("column %s is computed on the primary and a plain column on the secondary, where "
+    .. "it has the value that is copied: %s", column.name, why)
+  return ""
+end
+
+local function column_sql(target, column)
   local pair = target.columns[column.name]
-  local name = quote(pair.secondary)
-  local type_name = pair.type or types.of(column, pair.kind, target.folded[column.name])
+  local name, type_name = quote(pair.secondary), target.types[column.name]
   local kind = types.kind(type_name, pair.kind)
   local parts = { name, " ", type_name }
   local function add(text) parts[#parts + 1] = text end
   local counter = counter_of(target, column, type_name)
   if column.generated then
-    target.warn("column %s is computed on the primary and a plain column on the secondary, where "
-      .. "it has the value that is copied", column.name)
+    add(computation_of(target, pair))
   elseif counter then
     add(" " .. counter)
   else
-    local text = default_of(target, column, kind, product)
+    local text = default_of(target, column, kind)
     if text then add(" default " .. text) end
   end
   if not column.nullable then add(" not null") end
@@ -163,10 +184,28 @@ local function column_sql(target, column, product)
   return table.concat(parts)
 end
 
-local function table_sql(target, product)
+local function add_checks(target, lines)
+  local taken = {}
+  -- PostgreSQL's own names for the checks of single columns.
+  for _, column in pairs(target.columns) do
+    taken[("%s_%s_check"):format(target.name, column.secondary)] = true
+  end
+  for _, check in ipairs(target.tab.checks) do
+    local text, why = expression.check(target.expressions, check)
+    if text then
+      lines[#lines + 1] = ("constraint %s check (%s)"):format(
+        quote(names.unique(check.name, taken)), text)
+    else
+      target.warn("check constraint %s is left out: %s: %s", check.name, why, check.clause)
+    end
+  end
+end
+
+local function table_sql(target)
   local lines = {}
-  for i, column in ipairs(target.tab.columns) do lines[i] = column_sql(target, column, product) end
+  for i, column in ipairs(target.tab.columns) do lines[i] = column_sql(target, column) end
   lines[#lines + 1] = ("primary key (%s)"):format(column_list(target, target.key))
+  add_checks(target, lines)
   return ("create table %s (\n  %s\n)"):format(quote(target.name), table.concat(lines, ",\n  "))
 end
 
@@ -207,6 +246,13 @@ local function same_columns(a, b)
   return table.concat(a, "\0") == table.concat(b, "\0")
 end
 
+local function is_descending(index)
+  for i in ipairs(index.columns) do
+    if index.descending[i] then return true end
+  end
+  return false
+end
+
 local function add_indexes(target, taken, add)
   for _, index in ipairs(target.tab.indexes) do
     local what = ("%s %s"):format(index.unique and "unique key" or "index", index.name)
@@ -215,6 +261,8 @@ local function add_indexes(target, taken, add)
       if foreign then
         target.warn("the primary key is of prefixes on the primary, of whole columns on the "
           .. "secondary")
+      elseif is_descending(index) then
+        target.warn("the primary key counts down on the primary, not on the secondary")
       end
     elseif foreign then
       target.warn("%s%s %s is left out", index.unique and "unique " or "", foreign, index.name)
@@ -223,7 +271,7 @@ local function add_indexes(target, taken, add)
       warn_of_length(target, what, index.columns)
       local name = names.unique(("%s_%s"):format(target.name, index.name), taken)
       add(("create %sindex %s on %s (%s)"):format(index.unique and "unique " or "", quote(name),
-        quote(target.name), column_list(target, index.columns)))
+        quote(target.name), column_list(target, index.columns, index.descending)))
     end
   end
   warn_of_collations(target, "the primary key", target.key)
@@ -263,10 +311,10 @@ local function add_comments(target, add)
   end
 end
 
-local function targets_of(db, model_names, warnings)
+local function targets_of(db, model_names, product, warnings)
   local targets, by_table = {}, {}
   for i, model_name in ipairs(model_names) do
-    local target = target_of(db, model_name, function(format, ...)
+    local target = target_of(db, model_name, product, function(format, ...)
       warnings[#warnings + 1] = { model = model_name, message = format:format(...) }
     end)
     local other = by_table[target.name]
@@ -301,7 +349,7 @@ function ddl.statements(db, model_names, options)
   local product = db.primary:info().product
   local statements, warnings, taken, extended = {}, {}, {}, false
   for name in pairs(options.taken or {}) do taken[name] = true end
-  local targets = targets_of(db, model_names, warnings)
+  local targets = targets_of(db, model_names, product, warnings)
   for _, target in ipairs(targets) do reserve(target, taken) end
   for _, target in ipairs(targets) do
     local comment = ("model %s"):format(target.model.name)
@@ -314,16 +362,13 @@ function ddl.statements(db, model_names, options)
       extended = true
     end
     for _, name in pairs(target.counters) do add("create sequence " .. quote(name)) end
-    add(table_sql(target, product))
+    add(table_sql(target))
     for column, name in pairs(target.counters) do
       add(("alter sequence %s owned by %s.%s"):format(quote(name), quote(target.name),
         quote(target.columns[column].secondary)))
     end
     add_indexes(target, taken, add)
     add_comments(target, add)
-    for _, check in ipairs(target.tab.checks) do
-      target.warn("check constraint %s is left out: %s", check.name, check.clause)
-    end
   end
   foreign_keys.add(db, targets, options.present or {}, statements)
   return statements, warnings

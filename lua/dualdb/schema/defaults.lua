@@ -1,6 +1,7 @@
 --- Defaults of the primary's columns, as PostgreSQL writes them.
 
 local core = require "dualdb.core"
+local tokens = require "dualdb.schema.expression_tokens"
 
 local defaults = {}
 
@@ -23,26 +24,10 @@ function defaults.is_uncertain(text)
   return text:find("?", 1, true) ~= nil
 end
 
-local ESCAPES = { ["0"] = "\0", b = "\b", n = "\n", r = "\r", t = "\t", Z = "\26" }
-
 --- The text of a literal that begins with the quote at `at` and ends where `text` does.
 local function quoted_text(text, at)
-  local parts = {}
-  at = at + 1
-  while true do
-    local stop = text:find("['\\]", at)
-    if not stop or stop == #text and text:sub(stop, stop) ~= "'" then return nil end
-    parts[#parts + 1] = text:sub(at, stop - 1)
-    if stop == #text then return table.concat(parts) end
-    local next_one = text:sub(stop + 1, stop + 1)
-    if text:sub(stop, stop) == "'" then
-      if next_one ~= "'" then return nil end
-      parts[#parts + 1] = "'"
-    else
-      parts[#parts + 1] = ESCAPES[next_one] or next_one
-    end
-    at = stop + 2
-  end
+  local value, after = tokens.quoted(text, at)
+  return after == #text + 1 and value or nil
 end
 
 local NUMBER = "^%-?%d+%.?%d*[eE]?[-+]?%d*$"

@@ -2,6 +2,7 @@
 --- carry at all is a note.
 
 local diff_columns = require "dualdb.schema.diff_columns"
+local diff_expressions = require "dualdb.schema.diff_expressions"
 local diff_keys = require "dualdb.schema.diff_keys"
 local errors = require "dualdb.errors"
 local pairing = require "dualdb.schema.pairing"
@@ -83,6 +84,7 @@ local function compare(db, name, parents, product, result)
   for _, column in ipairs(columns) do context.by_name[column.name] = column end
   diff_columns.run(context)
   diff_keys.run(context)
+  diff_expressions.run(context)
 end
 
 -- ---- what no model stands for ----
@@ -118,7 +120,7 @@ local function note_the_rest(db, result)
   end
 end
 
---- Compares the tables of the models on both sides. Writes nothing.
+--- Compares the tables of the models on both sides. Leaves nothing written.
 ---@param db dualdb.Database
 ---@param model_names string[]|nil   default: all, and what no model stands for is noted
 ---@return dualdb.SchemaDiff

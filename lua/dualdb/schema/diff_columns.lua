@@ -174,19 +174,6 @@ end
 
 -- ---- one column ----
 
-local function check_generated(context, column, other)
-  if column.primary.generated and not other.generated then
-    context.note(("column %s is computed on the primary and a plain column on the secondary, where "
-      .. "it has the value that is copied"):format(column.name))
-  elseif other.generated and not column.primary.generated then
-    context.add("generated", {
-      name = column.name, primary = "a plain column", secondary = "computed",
-      message = ("column %s is a plain column on the primary and computed on the secondary")
-        :format(column.name),
-    })
-  end
-end
-
 --- Without the same one the next key cannot come from the secondary.
 local function check_counting(context, column, other)
   local here, there = column.primary.auto_increment, other.identity ~= nil or other.sequence ~= nil
@@ -233,7 +220,6 @@ function diff_columns.run(context)
       })
     elseif check_type(context, column, other) then
       check_null(context, column, other)
-      check_generated(context, column, other)
       check_counting(context, column, other)
       check_default(context, column, other)
       check_labels(context, column, other)

@@ -68,8 +68,17 @@ local function check_collation(context, index)
   end
 end
 
+--- (a, b desc)
+local function columns_text(index)
+  local list = {}
+  for i, name in ipairs(index.columns) do
+    list[i] = name .. (index.descending[i] and " desc" or "")
+  end
+  return ("(%s)"):format(table.concat(list, ", "))
+end
+
 local function add_index(context, index, side)
-  local has = ("(%s)"):format(table.concat(index.columns, ", "))
+  local has = columns_text(index)
   local kind = index.name == "PRIMARY" and "primary key" or index.unique and "unique key" or "index"
   context.add(kind, {
     name = index.name, primary = side == "primary" and has or "missing",
@@ -78,8 +87,42 @@ local function add_index(context, index, side)
   })
 end
 
+--- The directions of the columns, as they are when it is read one way and the other.
+local function directions(index)
+  local one, other = {}, {}
+  for i in ipairs(index.columns) do
+    one[i], other[i] = index.descending[i] and "-" or "+", index.descending[i] and "+" or "-"
+  end
+  return table.concat(one), table.concat(other)
+end
+
+--- Columns in the same order, but up and down otherwise: for such rows the secondary has to sort.
+local function check_directions(context, index, columns, is_key)
+  local wanted, backwards = directions(index)
+  local other
+  for _, has in ipairs(context.other.indexes) do
+    if has.whole and identity(has.columns) == identity(columns) then
+      local found = directions(has)
+      if found == wanted then return end
+      if not other or found == backwards then other = has end
+    end
+  end
+  if not other then return end
+  if is_key or directions(other) == backwards then
+    context.note(("%s is %s on the primary and %s on the secondary"):format(what_of(index),
+      columns_text(index), columns_text(other)))
+    return
+  end
+  context.add("direction", {
+    name = index.name, primary = columns_text(index), secondary = columns_text(other),
+    message = ("%s is %s on the primary and %s on the secondary"):format(what_of(index),
+      columns_text(index), columns_text(other)),
+  })
+end
+
 local function check_indexes(context)
   local there, wanted = {}, {}
+  local key = identity(translated(context, context.key), true)
   for _, index in ipairs(context.other.indexes) do
     if index.whole then there[identity(index.columns, index.unique)] = index end
   end
@@ -95,12 +138,12 @@ local function check_indexes(context)
       -- What is unique there finds as much as what is not.
       if there[id] or not index.unique and there[identity(columns, true)] then
         if index.unique then check_collation(context, index) end
+        check_directions(context, index, columns, index.unique and id == key)
       else
         add_index(context, index, "primary")
       end
     end
   end
-  local key = identity(translated(context, context.key), true)
   for _, index in ipairs(context.other.indexes) do
     local id = identity(index.columns, index.unique)
     if not wanted[id] and id ~= key then
@@ -180,21 +223,6 @@ local function check_foreign_keys(context)
   end
 end
 
--- ---- checks ----
-
-local function check_checks(context)
-  for _, check in ipairs(context.tab.checks) do
-    context.note(("check constraint %s of the primary is not carried: %s"):format(check.name,
-      check.clause))
-  end
-  for _, check in ipairs(context.other.checks) do
-    if not check.compared then
-      context.note(("check constraint %s is on the secondary, and not compared: %s"):format(
-        check.name, check.clause))
-    end
-  end
-end
-
 -- ---- sequences ----
 
 --- What AUTO_INCREMENT would give next. information_schema remembers an older one.
@@ -238,12 +266,11 @@ local function check_sequence(context, column)
   end
 end
 
---- Compares keys, indexes, foreign keys, checks and sequences, after the columns.
+--- Compares keys, indexes, foreign keys and sequences, after the columns.
 ---@param context table   of schema/diff.lua
 function diff_keys.run(context)
   check_indexes(context)
   check_foreign_keys(context)
-  check_checks(context)
   for _, column in ipairs(context.columns) do
     if sequences.counts(column) then check_sequence(context, column) end
   end

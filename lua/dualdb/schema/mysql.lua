@@ -11,6 +11,8 @@ local KINDS = {
   enum = "t", set = "t", inet4 = "t", inet6 = "t", json = "j", uuid = "u", bit = "B", year = "i",
   binary = "x", varbinary = "x", tinyblob = "x", blob = "x", mediumblob = "x", longblob = "x",
   date = "D", time = "T", datetime = "S", timestamp = "S",
+  geometry = "x", point = "x", linestring = "x", polygon = "x", multipoint = "x",
+  multilinestring = "x", multipolygon = "x", geometrycollection = "x", geomcollection = "x",
 }
 
 local function absent(value)
@@ -79,7 +81,7 @@ order by table_name]]
 
 local INDEXES = [[
 select table_name as tab, index_name as name, non_unique as non_unique, seq_in_index as position,
-       column_name as col, sub_part as sub_part, index_type as type
+       column_name as col, sub_part as sub_part, index_type as type, collation as direction
 from information_schema.statistics
 where table_schema = database()
 order by table_name, index_name, seq_in_index]]
@@ -98,11 +100,12 @@ order by k.table_name, k.constraint_name, k.ordinal_position]]
 
 local CHECKS = {
   mariadb = [[
-select table_name as tab, constraint_name as name, check_clause as clause
+select table_name as tab, constraint_name as name, check_clause as clause, 'YES' as enforced
 from information_schema.check_constraints where constraint_schema = database()
 order by table_name, constraint_name]],
   mysql = [[
-select t.table_name as tab, c.constraint_name as name, c.check_clause as clause
+select t.table_name as tab, c.constraint_name as name, c.check_clause as clause,
+       t.enforced as enforced
 from information_schema.check_constraints c
 join information_schema.table_constraints t
   on t.constraint_schema = c.constraint_schema and t.constraint_name = c.constraint_name
@@ -141,7 +144,7 @@ local function read_columns(conn, tables)
         default_is_expression = extra:find("default_generated", 1, true) ~= nil,
         auto_increment = extra:find("auto_increment", 1, true) ~= nil,
         on_update = extra:find("on update", 1, true) ~= nil,
-        generated = (absent(row.expression) or "") ~= "",
+        generated = (absent(row.expression) or "") ~= "", expression = absent(row.expression),
         length = length_of(row, row.type:lower()), digits = number(row.digits),
         scale = number(row.scale), fraction = number(row.fraction),
         charset = absent(row.charset), collation = absent(row.collation),
@@ -162,11 +165,12 @@ local function read_indexes(conn, tables)
       local index = tab.indexes[#tab.indexes]
       if not index or index.name ~= row.name then
         index = { name = row.name, unique = tonumber(row.non_unique) == 0, type = row.type:lower(),
-                  columns = {}, whole = true }
+                  columns = {}, descending = {}, whole = true }
         tab.indexes[#tab.indexes + 1] = index
       end
       -- An index on an expression has no column, one on a prefix has a length.
       index.columns[#index.columns + 1] = absent(row.col) or "(expression)"
+      index.descending[#index.columns] = row.direction == "D"
       if absent(row.sub_part) or row.col == core.NULL then index.whole = false end
       if row.name == "PRIMARY" then tab.primary_key = index.columns end
     end
@@ -202,7 +206,9 @@ local function read_checks(conn, tables)
     if column and column.type == "longtext" then
       column.type, column.kind = "json", "j"
     elseif tab then
-      tab.checks[#tab.checks + 1] = { name = row.name, clause = row.clause }
+      tab.checks[#tab.checks + 1] = {
+        name = row.name, clause = row.clause, enforced = row.enforced == "YES",
+      }
     end
   end
 end

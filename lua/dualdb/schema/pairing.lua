@@ -203,7 +203,11 @@ local function placeholders(columns)
 end
 
 --- Types whose values may be of many megabytes: not many such rows are held at once.
-local WIDE = { mediumblob = true, longblob = true, mediumtext = true, longtext = true }
+local WIDE = {
+  mediumblob = true, longblob = true, mediumtext = true, longtext = true, geometry = true,
+  linestring = true, polygon = true, multipoint = true, multilinestring = true,
+  multipolygon = true, geometrycollection = true, geomcollection = true,
+}
 
 ---@class dualdb.Spec      a model with both its tables
 ---@field name string

@@ -43,7 +43,7 @@ order by enumtypid, enumsortorder]]
 local INDEXES = [[
 select c.relname::text as tab, i.relname::text as name, x.indisunique as is_unique,
        x.indisprimary as is_primary, a.attname::text as col,
-       x.indpred is null as whole
+       x.indpred is null as whole, x.indoption[k.position - 1] & 1 = 1 as descending
 from pg_index x
 join pg_class c on c.oid = x.indrelid
 join pg_class i on i.oid = x.indexrelid
@@ -133,10 +133,12 @@ function postgres.inspect(conn)
     local tab = tables[row.tab]
     local index = tab.indexes[#tab.indexes]
     if not index or index.name ~= row.name then
-      index = { name = row.name, unique = row.is_unique, columns = {}, whole = row.whole }
+      index = { name = row.name, unique = row.is_unique, columns = {}, descending = {},
+                whole = row.whole }
       tab.indexes[#tab.indexes + 1] = index
     end
     index.columns[#index.columns + 1] = absent(row.col) or "(expression)"
+    index.descending[#index.columns] = row.descending
     if row.is_primary then tab.primary_key = index.columns end
   end
   details.read(conn, tables)
