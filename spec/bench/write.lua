@@ -1,6 +1,7 @@
 -- What a dual write costs, beside MySQL alone and beside the naive sequence that is not safe: both
 -- servers one after the other, each with its own begin and commit. Run by `make bench` on private
--- servers. WRITES=200 makes it short; CLIENTS=1,8 and ROWS_EACH=1,100 are what is tried.
+-- servers. WRITES=200 makes it short; CLIENTS=1,8 and ROWS_EACH=1,100 are what is tried; and one client
+-- whose secondary answers LAG=20 milliseconds late.
 
 local core = require "dualdb.core"
 local dualdb = require "dualdb"
@@ -79,6 +80,10 @@ end
 
 local POLICY = { insert = "a1" }
 
+--- How often a write of one statement waits for the secondary; spec/integration/round_trips_spec.lua
+--- counts them.
+local TURNS = { naive = 3, a1 = 2, a2 = 3, journaled = 2, insert = 2 }
+
 --- Writes until all is written; prints the seconds of each write, one a line.
 local function run_client(way, rows, writes, first)
   local db <close> = open { commit = POLICY[way] or (WAYS[way] == through_dualdb and way or "a1") }
@@ -105,15 +110,16 @@ end
 local function quote(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
 
 --- Starts clients that begin together; returns all seconds, sorted, and writes per second.
-local function measure(way, rows, clients, next_id)
+local function measure(way, rows, clients, next_id, secondary)
   local writes = math.max(20, WRITES // clients // (rows > 1 and 10 or 1))
   local gate = os.tmpname()
   os.remove(gate)
   os.execute("mkfifo " .. quote(gate))
   local pipes = {}
   for i = 1, clients do
-    pipes[i] = assert(io.popen(("WAY=%s EACH=%d WRITES=%d FIRST=%d dualdb run spec/bench/write.lua "
-      .. "client < %s"):format(way, rows, writes, next_id + i * 100000000, quote(gate))))
+    pipes[i] = assert(io.popen(("WAY=%s EACH=%d WRITES=%d FIRST=%d %s dualdb run "
+      .. "spec/bench/write.lua client < %s"):format(way, rows, writes, next_id + i * 100000000,
+      secondary and "DUALDB_SECONDARY_URL=" .. quote(secondary) or "", quote(gate))))
   end
   local open_gate = assert(io.open(gate, "w"))
   for i = 1, clients do assert(pipes[i]:read "l" == "ready") end
@@ -165,4 +171,19 @@ for _, clients in ipairs(numbers("CLIENTS", "1,8")) do
       say(way, result, way ~= "naive" and naive)
     end
   end
+end
+
+local LAG = tonumber(os.getenv "LAG" or 20)
+if LAG > 0 then
+  local Proxy = require "spec.support.proxy"
+  local proxy = Proxy.start "secondary"
+  proxy:lag(LAG)
+  print(("1 client, 1 row a transaction, the secondary %d ms away"):format(LAG))
+  for _, way in ipairs { "naive", "a1", "a2", "journaled" } do
+    serial = serial + 1
+    local result = measure(way, 1, 1, serial * 10000000000, proxy.url .. "?sslmode=disable")
+    print(("  %-10s p50 %7.3f ms = %d times %d ms and %.3f ms"):format(way, result.p50 * 1000,
+      TURNS[way], LAG, result.p50 * 1000 - TURNS[way] * LAG))
+  end
+  proxy:stop()
 end

@@ -1,6 +1,8 @@
 -- dualdb health: do both sides answer?
 
 local errors = require "dualdb.errors"
+local json = require "dualdb.json"
+local log = require "dualdb.log"
 
 local command = {
   name = "health",
@@ -45,13 +47,18 @@ function command.command(args, out)
   out.table({ "side", "state", "server", "database", "answer", "breaker" }, rows, {
     right = { [5] = true }, colours = { up = "green", down = "red" },
   })
+  out.print(("writes: %s (%s), policy %s"):format(health.protocol, health.protocol_why,
+    health.policy))
+  for _, warning in ipairs(health.warnings) do log.emit("warn", warning) end
+  if health.protocol == "refused" then codes[#codes + 1] = 6 end
   if health.ok and not health.setup then
     out.print("dualdb's own tables are not there yet: `dualdb setup` makes them")
   end
   if health.secondary.ok and health.setup then out.print(staleness_text(health.staleness)) end
   out.result {
     primary = health.primary, secondary = health.secondary, policy = health.policy,
-    protocol = health.protocol, setup = health.setup,
+    protocol = health.protocol, protocol_why = health.protocol_why,
+    warnings = json.array(health.warnings), setup = health.setup,
     breaker = health.breaker, staleness = health.staleness,
   }
   return errors.strongest(codes)
