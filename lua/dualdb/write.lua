@@ -3,10 +3,12 @@
 
 local commit = require "dualdb.commit"
 local core = require "dualdb.core"
+local current = require "dualdb.current"
 local errors = require "dualdb.errors"
 local gids = require "dualdb.gid"
 local participants = require "dualdb.participants"
 local protocol = require "dualdb.protocol"
+local recovery = require "dualdb.recovery"
 local setup = require "dualdb.setup"
 local Transaction = require "dualdb.transaction"
 
@@ -70,9 +72,9 @@ local function attempt(db, fn, call, deadline)
   local tx = begin(db, parts, deadline)
   local dual <close> = tx.dual
   local guard2 <close> = setmetatable({}, { __close = function() tx.dual = nil end })
-  db.current = tx
+  current.set(db, tx)
   local results = table.pack(pcall(db.without, db, participants.missing(parts), fn, tx))
-  db.current = false
+  current.set(db, nil)
   if results[1] and tx.refused then results = { false, tx.refused, n = 2 } end
   local ok, how = results[1], results[2]
   if ok then ok, how = pcall(commit.prepare, tx) end
@@ -89,6 +91,17 @@ end
 local function retry_wait(policy, attempts)
   local most = math.min(policy.retry.cap, policy.retry.base * 2 ^ (attempts - 1))
   return math.random() * most
+end
+
+--- Whether rows that the secondary seems to lack may be there in a moment: those of a write that the
+--- primary has committed, and that is still prepared on the secondary. What its owner has left so is
+--- finished here.
+local function may_follow(db, call, err)
+  if err.class ~= "conflict" or not db.protocol or db.protocol.name ~= "a1" then return false end
+  local ok, list = pcall(recovery.run, db, { polite = true })
+  local first = not call.conflicted  -- it may have followed just now
+  call.conflicted = true
+  return first or ok and #list > 0
 end
 
 local OPTIONS = { defer = "boolean" }
@@ -110,7 +123,8 @@ end
 ---@param fn fun(tx: dualdb.Transaction): any
 ---@param options { defer: boolean|nil }|nil   defer: the primary now, the secondary by replay
 function write.run(db, fn, options)
-  if db.current then return fn(db.current) end  -- a nested write joins the outer one
+  local outer = current.of(db)
+  if outer then return fn(outer) end  -- a nested write joins it
   options = check_options(options)
   local call = { defer = options.defer, verdicts = {} }
   local guard <close> = setmetatable({}, { __close = function() participants.report(db, call) end })
@@ -128,7 +142,8 @@ function write.run(db, fn, options)
     end
     local err = how
     participants.blame(call, err)
-    local again = errors.is(err) and err.retryable and err.outcome == "not_applied"
+    local again = errors.is(err) and err.outcome == "not_applied"
+      and (err.retryable or may_follow(db, call, err))
     local wait = retry_wait(policy, attempts)
     if not again or core.clock() + wait >= deadline then error(err, 0) end
     core.sleep(wait)
