@@ -1,7 +1,7 @@
 -- What a dual write costs, beside MySQL alone and beside the naive sequence that is not safe: both
 -- servers one after the other, each with its own begin and commit. Run by `make bench` on private
--- servers. WRITES=200 makes it short; CLIENTS=1,8 and ROWS_EACH=1,100 are what is tried; and one client
--- whose secondary answers LAG=20 milliseconds late.
+-- servers. WRITES=200 makes it short; CLIENTS=1,8 and ROWS_EACH=1,100 are what is tried; and one
+-- client whose secondary answers LAG=20 milliseconds late.
 
 local core = require "dualdb.core"
 local dualdb = require "dualdb"
@@ -80,8 +80,8 @@ end
 
 local POLICY = { insert = "a1" }
 
---- How often a write of one statement waits for the secondary; spec/integration/round_trips_spec.lua
---- counts them.
+--- How often a write of one statement waits for the secondary;
+--- spec/integration/round_trips_spec.lua counts them.
 local TURNS = { naive = 3, a1 = 2, a2 = 3, journaled = 2, insert = 2 }
 
 --- Writes until all is written; prints the seconds of each write, one a line.

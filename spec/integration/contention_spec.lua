@@ -81,7 +81,7 @@ describe("writers of the same rows", function()
       assert.equal(CLIENTS * WRITES, counted())
     end)
 
-    it(("end with retries when they take rows in opposite order, by %s"):format(protocol), function()
+    it(("retry when they take rows in opposite order, by %s"):format(protocol), function()
       -- Only the primary can see such a deadlock, and it does: no lock is waited for until a
       -- time-out.
       local _, failures, writes = run(
