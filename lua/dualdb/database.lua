@@ -4,6 +4,7 @@ local core = require "dualdb.core"
 local Breaker = require "dualdb.breaker"
 local commit = require "dualdb.commit"
 local config = require "dualdb.config"
+local current = require "dualdb.current"
 local errors = require "dualdb.errors"
 local heartbeat = require "dualdb.heartbeat"
 local Model = require "dualdb.model"
@@ -60,7 +61,7 @@ end
 function Database.new(settings)
   local self = {
     config = settings, name = settings.name, policy = settings.policy, models = {},
-    definitions = {}, specs = {}, specs_without = {}, current = false, protocol = false,
+    definitions = {}, specs = {}, specs_without = {}, current = current.none(), protocol = false,
     decided = { primary = {}, secondary = {} }, closed = false, declared = settings.models ~= nil,
     primary = new_side("primary", "mysql", settings),
     secondary = new_side("secondary", "postgres", settings),
