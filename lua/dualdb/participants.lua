@@ -43,8 +43,8 @@ end
 
 -- ---- who takes part ----
 
---- A connection. Who is let through to a side that was down asks it something at once, and tells the
---- breaker: the write itself may wait long for the other side, whose breaker lets somebody else
+--- A connection. Who is let through to a side that was down asks it something at once, and tells
+--- the breaker: the write itself may wait long for the other side, whose breaker lets somebody else
 --- through, who waits for this one.
 local function acquire(db, name, seconds)
   local conn = db[name]:acquire("write", seconds)
