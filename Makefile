@@ -66,7 +66,8 @@ APP_OBJ     := $(APP_SRC:%.c=$(BUILD)/%.o)
 UNIT_SRC    := $(wildcard spec/unit/*.c)
 UNIT_BIN    := $(UNIT_SRC:spec/unit/%.c=$(BUILD)/spec/%)
 
-.PHONY: all help install uninstall clean test demo lint unit unit-programs print-cflags bench fuzz
+.PHONY: all faults help install uninstall clean test demo lint unit unit-programs print-cflags bench fuzz \
+        soak soak-self-test
 
 all: $(BUILD)/dualdb $(BUILD)/lib/dualdb/core.so ## build the executable and the Lua module (default)
 
@@ -116,6 +117,10 @@ $(PROXY_OBJ): DD_CFLAGS += -Ispec
 $(BUILD)/spec/proxy: $(PROXY_OBJ) $(ENGINE_OBJ)
 	$(Q)$(CC) $(DD_CFLAGS) -o $@ $^ $(DD_LDFLAGS) $(DB_LINK)
 
+# The crash matrix is printed at its end.
+faults: ## kill, stop and cut a dual write, its servers and its network at every step
+	@$(MAKE) --no-print-directory test SPEC=spec/fault
+
 unit: $(UNIT_BIN) ## build and run the unit tests written in C
 	@set -e; for t in $(UNIT_BIN); do $$t; done
 
@@ -140,6 +145,15 @@ bench: ## time copy and comparison beside pgloader (ROWS=2000000 RUNS=3)
 # SECONDS is for each target. It is the shell's own name too, so it travels as an argument.
 fuzz: ## fuzz what reads bytes that others made (SECONDS=12 for each target)
 	@BUILD='$(BUILD)' scripts/fuzz.sh $(or $(SECONDS),12)
+
+SOAK_ENV    := BUILD='$(BUILD)' SERVERS='$(SERVERS)' MINUTES='$(MINUTES)' SEED='$(SEED)' \
+               PROTOCOL='$(PROTOCOL)' CLIENTS='$(CLIENTS)' FAULTS='$(FAULTS)'
+
+soak: ## write while clients, servers and the network fail (MINUTES=1 SEED=N PROTOCOL=a1 CLIENTS=4)
+	@$(SOAK_ENV) scripts/soak.sh
+
+soak-self-test: ## show that the soak finds protocols that are broken on purpose
+	@BUILD='$(BUILD)' SERVERS='$(SERVERS)' scripts/soak-self-test.sh
 
 lint: ## luacheck, cppcheck, clang-tidy, warnings as errors, and the project's own rules
 	@scripts/lint.sh

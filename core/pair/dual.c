@@ -265,10 +265,10 @@ dd_status dd_dual_prepare(dd_dual *dual, dd_err *err) {
         dd_step_done(DD_STEP_A1_PREPARE_SENT);
     }
     if (dd_dual_settle(dual, &result, err)) return DD_FAIL;
-    if (dual->protocol == DD_DUAL_A1) dd_step_done(DD_STEP_A1_PREPARED);
     if (dual->protocol == DD_DUAL_A1 && dd_broken("early_commit") &&
         run_branch(dual, SECONDARY, DD_BRANCH_COMMIT, &result, err))
         return failed(dual, err);
+    if (dual->protocol == DD_DUAL_A1) dd_step_done(DD_STEP_A1_PREPARED);
     if (dual->protocol == DD_DUAL_JOURNALED) dd_step_done(DD_STEP_J_SETTLED);
     return DD_OK;
 }

@@ -93,9 +93,9 @@ local function retry_wait(policy, attempts)
   return math.random() * most
 end
 
---- Whether rows that the secondary seems to lack may be there in a moment: those of a write that the
---- primary has committed, and that is still prepared on the secondary. What its owner has left so is
---- finished here.
+--- Whether rows that the secondary seems to lack may be there in a moment: those of a write that
+--- the primary has committed, and that is still prepared on the secondary. What its owner has left
+--- so is finished here.
 local function may_follow(db, call, err)
   if err.class ~= "conflict" or not db.protocol or db.protocol.name ~= "a1" then return false end
   local ok, list = pcall(recovery.run, db, { polite = true })

@@ -148,8 +148,8 @@ local function prefixes(db, beginnings, found)
   end
 end
 
---- Notes are written by one client each, one operation after the other: the last one that took place
---- says what is there.
+--- Notes are written by one client each, one operation after the other: the last one that took
+--- place says what is there.
 local function notes(db, order, found)
   for _, side in ipairs(SIDES) do
     local expected, there = {}, {}

@@ -1,9 +1,8 @@
---- A process of the soak that lives many times: it is killed, stopped, dies at a step of its own, and
---- is started again.
+--- A process of the soak that lives many times: it is killed, stopped, dies at a step of its own,
+--- and is started again.
 
 local child = require "spec.support.child"
 local core = require "dualdb.core"
-local schedule = require "spec.soak.schedule"
 
 local KILL, STOP, CONT = 9, 19, 18
 local KILLED = { [137] = true }

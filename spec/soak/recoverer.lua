@@ -1,5 +1,5 @@
---- Recovers and replays beside the clients of the soak, over and over, as `dualdb recover` and `dualdb
---- journal replay` do.
+--- Recovers and replays beside the clients of the soak, over and over, as `dualdb recover` and
+--- `dualdb journal replay` do.
 ---
 --- arguments: way, log file, when to end (clock)
 

@@ -10,6 +10,7 @@ local KINDS = {
   { "kill_server", 6 }, { "restart_server", 3 }, { "stop_server", 8 }, { "cut", 8 }, { "hang", 7 },
   { "lag", 5 }, { "lose_answer", 14 },
 }
+local OF_PROCESSES = { table.unpack(KINDS, 1, 4) }
 
 --- Statements whose answer gets lost.
 local ANSWERS = {
@@ -33,8 +34,8 @@ local function rest(random, kind)
   return random:real(0.3, 2)
 end
 
-local function draw(random, way, clients)
-  local kind = random:weighted(KINDS)
+local function draw(random, way, clients, spare_servers)
+  local kind = random:weighted(spare_servers and OF_PROCESSES or KINDS)
   local fault = { kind = kind, seconds = random:real(0.2, 4) }
   local side = random:one_of { "primary", "secondary" }
   if kind:find("_client", 1, true) then
@@ -61,12 +62,13 @@ end
 ---@param seconds number    that the soak takes
 ---@param way string
 ---@param clients integer
+---@param spare_servers boolean   only clients and the recoverer are harmed
 ---@return table[]
-function schedule.make(seed, seconds, way, clients)
+function schedule.make(seed, seconds, way, clients, spare_servers)
   local random, list, free_at = Random.new(seed, 1), {}, {}
   local at = random:real(0.5, 1.5)
   while at < seconds - 1 do
-    local fault = draw(random, way, clients)
+    local fault = draw(random, way, clients, spare_servers)
     fault.at = at
     if (free_at[fault.target] or 0) <= at then
       list[#list + 1] = fault
@@ -79,16 +81,17 @@ end
 
 -- ---- the lives of processes ----
 
---- Steps at which a process of the soak can die.
+--- Steps at which a process of the soak can die: of the protocol, and others that it may pass.
 local function steps_of(way, recovers)
-  local of = { [way] = true, journal = true, resolve = true }
-  if way == "available" then of.a1, of.primary_only, of.secondary_only = true, true, true end
-  if recovers then of = { recovery = true, replay = true } end
-  local list = {}
+  local of = { [way] = "own", journal = "others", resolve = "others" }
+  if way == "available" then of.a1, of.primary_only, of.secondary_only = "own", "own", "own" end
+  if recovers then of = { recovery = "own", replay = "others" } end
+  local steps = { own = {}, others = {} }
   for _, step in ipairs(core.crash_points()) do
-    if of[step.name:match "^[^.]+"] then list[#list + 1] = step.name end
+    local list = steps[of[step.name:match "^[^.]+"]]
+    if list then list[#list + 1] = step.name end
   end
-  return list
+  return steps
 end
 
 --- How a life of a process goes: the step at which it dies or stops by itself (or none), and the
@@ -97,13 +100,15 @@ end
 ---@param number integer   of the process; 0 is the recoverer
 ---@param life integer
 ---@param way string
-function schedule.life(seed, number, life, way)
+---@param often boolean    it dies early in most lives
+function schedule.life(seed, number, life, way, often)
   local random = Random.new(seed, 1000000 + 1000 * number + life)
   local plan = { pause = random:real(0, 1), asleep = random:real(0.2, 4) }
-  if random:chance(0.6) then
-    local most = number == 0 and 4 or 40
-    plan.crash_at = ("%s:%d"):format(random:one_of(steps_of(way, number == 0)),
-      random:integer(1, most))
+  if random:chance(often and 0.9 or 0.6) then
+    local steps = steps_of(way, number == 0)
+    local step = random:one_of(random:chance(0.75) and steps.own or steps.others)
+    local most = (number == 0 or often) and 4 or 30
+    plan.crash_at = ("%s:%d"):format(step, random:integer(1, most))
     plan.crash_mode = random:chance(0.7) and "exit" or "stop"
   end
   return plan
@@ -111,8 +116,10 @@ end
 
 --- One line that says what a fault is.
 function schedule.text(fault)
-  local more = fault.statement and (" %s of %s %s, no. %d"):format(fault.how, fault.when,
-    fault.statement, fault.nth) or fault.milliseconds and (" %d ms"):format(fault.milliseconds) or ""
+  local more = fault.milliseconds and (" %d ms"):format(fault.milliseconds) or ""
+  if fault.statement then
+    more = (" %s, %s no. %d: %s"):format(fault.statement, fault.when, fault.nth, fault.how)
+  end
   return ("%8.3f  %-14s %-15s for %.2f s%s"):format(fault.at, fault.kind, fault.target,
     fault.seconds, more)
 end

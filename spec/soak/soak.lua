@@ -2,7 +2,8 @@
 --- everything is healed, and what is there is compared with what the clients were told. Run by
 --- scripts/soak.sh.
 ---
---- environment: SOAK_SECONDS SOAK_SEED SOAK_WAY SOAK_CLIENTS SOAK_DIRECTORY, and the sandbox's
+--- environment: SOAK_SECONDS SOAK_SEED SOAK_WAY SOAK_CLIENTS SOAK_FAULTS SOAK_DIRECTORY, and the
+--- sandbox's
 
 local checker = require "spec.soak.checker"
 local child = require "spec.support.child"
@@ -17,6 +18,7 @@ local seconds = tonumber(os.getenv "SOAK_SECONDS")
 local seed = math.tointeger(tonumber(os.getenv "SOAK_SEED"))
 local way, directory = os.getenv "SOAK_WAY", os.getenv "SOAK_DIRECTORY"
 local clients = math.tointeger(tonumber(os.getenv "SOAK_CLIENTS"))
+local spare_servers = os.getenv "SOAK_FAULTS" == "processes"
 local SIDES = { "primary", "secondary" }
 
 if not (seconds and seed and clients and tables.WAYS[way]) then
@@ -62,8 +64,10 @@ end
 local function make_processes(ends_at)
   local processes = {}
   local function add(name, number, words)
-    local plan = number and function(life) return schedule.life(seed, number, life, way) end
-      or function() return { pause = 0, asleep = 0 } end
+    local function plan(life)
+      if not number then return { pause = 0, asleep = 0 } end
+      return schedule.life(seed, number, life, way, spare_servers)
+    end
     processes[name] = Process.new(name, words, plan, found)
   end
   for i = 1, clients do
@@ -222,7 +226,7 @@ local function main()
   local db <close> = tables.open(way)
   tables.make(db)
   for _, side in ipairs(SIDES) do proxies[side] = Proxy.start(side) end
-  local faults = schedule.make(seed, seconds, way, clients)
+  local faults = schedule.make(seed, seconds, way, clients, spare_servers)
   started = core.clock()
   local ends_at = started + seconds
   local processes = make_processes(ends_at)

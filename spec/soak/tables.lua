@@ -1,5 +1,5 @@
---- The tables of the soak and how they are opened. Each operation leaves a row in soak_op, so that it
---- can be told afterwards whether it took place; all else that it writes bears its id or can be
+--- The tables of the soak and how they are opened. Each operation leaves a row in soak_op, so that
+--- it can be told afterwards whether it took place; all else that it writes bears its id or can be
 --- computed from what soak_op says.
 
 local pair = require "spec.support.pair"
@@ -35,9 +35,9 @@ for name in pairs(COLUMNS) do tables.MODELS[name] = { table = name } end
 --- How each way to run the soak writes, and what is promised then.
 ---
 --- a1, a2      strict: all of it, at every moment on each side by itself
---- journaled   the secondary may be behind at any time, and is brought up row by row: by itself it is
----             right only at the end. Writes that the primary takes no part in are refused by the
----             clients themselves, so that the primary decides always.
+--- journaled   the secondary may be behind at any time, and is brought up row by row: by itself it
+---             is right only at the end. Writes that the primary takes no part in are refused by
+---             the clients themselves, so that the primary decides always.
 --- available   each side may be written alone. No isolation between the sides then: what two writes
 ---             have both touched is one of the two in the end, so that only rows of one write
 ---             each are sure, and that both sides are equal.
