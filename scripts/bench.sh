@@ -13,4 +13,4 @@ trap '$dualdb -q sandbox down || true' EXIT
 $dualdb -q sandbox up
 eval "$($dualdb sandbox env)"
 export LUA_PATH_5_4="$PWD/?.lua;;"
-for bench in spec/bench/copy_and_verify.lua; do $dualdb run "$bench"; done
+for bench in spec/bench/{copy_and_verify,insert_many}.lua; do $dualdb run "$bench"; done

@@ -1,7 +1,6 @@
 --- Writes of many rows: they go to the servers in slices, one statement for a slice. The
 --- secondary's statement runs while the primary's next one does.
 
-local certain = require "dualdb.certain"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
@@ -56,6 +55,7 @@ end
 ---@field key string|nil      packed
 ---@field indexes integer[]|nil   of the columns
 ---@field kinds string|nil
+---@field values table|nil       what was given
 ---@field numbered boolean|nil    the primary numbers it
 
 ---@class dualdb.BatchSlice     an array of items; `has` are their keys
@@ -153,13 +153,13 @@ end
 --- The columns that any of the rows gives, and what stands for each row in the statement.
 local function columns_and_rows(spec, side, slice)
   local builder = spec.statements[side]
-  local alike, given = true, {}
+  local alike = #slice[1].indexes > 0
+  for i = 2, #slice do alike = alike and same_columns(slice[1], slice[i]) end
+  if alike then return builder:names(slice[1].indexes), #slice end
+  local given, indexes, tuples = {}, {}, {}
   for _, item in ipairs(slice) do
-    alike = alike and same_columns(slice[1], item)
     for _, index in ipairs(item.indexes) do given[index] = true end
   end
-  if alike and #slice[1].indexes > 0 then return builder:names(slice[1].indexes), #slice end
-  local indexes, tuples = {}, {}
   for index in pairs(given) do indexes[#indexes + 1] = index end
   table.sort(indexes)
   if #indexes == 0 then indexes[1] = 1 end
@@ -183,16 +183,25 @@ local function insert_statement(spec, side, slice)
   return text, concat(slice, "kinds"), concat(slice, "packed")
 end
 
+--- The key of a row that the primary has numbered.
+local function key_with(spec, values, number)
+  local key = {}
+  for i, name in ipairs(spec.key_names) do
+    local value = values[name]
+    key[i] = (value == nil or value == core.NULL) and number or value
+  end
+  return core.pack(spec.key_kinds, key, spec.key_names)
+end
+
 --- Keys of rows that were just inserted. AUTO_INCREMENT values of one statement that knows its rows
 --- beforehand, and gives a value to none or to all of them, follow one another.
-local function inserted_keys(self, slice, result)
+local function inserted_keys(self, spec, slice, result)
   local keys, step = {}, 0
   if slice[1].numbered and #slice > 1 then
     step = tonumber(self:call("primary", "query", "select @@auto_increment_increment as v")[1].v)
   end
   for i, item in ipairs(slice) do
-    item.number = item.numbered and result.insert_id + (i - 1) * step or nil
-    keys[i] = item.key or item.key_with(item.number)
+    keys[i] = item.key or key_with(spec, item.values, result.insert_id + (i - 1) * step)
   end
   return keys
 end
@@ -206,15 +215,9 @@ local function insert_on_primary(self, spec, slice)
     return rows
   end
   local result = self.dual:primary(text, kinds, packed)
-  local keys = inserted_keys(self, slice, result)
-  local rows, asked = {}, nil
-  for i, item in ipairs(slice) do
-    rows[i] = certain.row(spec, item.indexes, item.packed, item.number)
-    if not rows[i] then
-      asked = asked or locked_rows(self, spec, "primary", keys)
-      rows[i] = asked[keys[i]] or row.not_found(spec, keys[i])
-    end
-  end
+  local keys = inserted_keys(self, spec, slice, result)
+  local found, rows = locked_rows(self, spec, "primary", keys), {}
+  for i, key in ipairs(keys) do rows[i] = found[key] or row.not_found(spec, key) end
   return rows
 end
 
@@ -235,11 +238,7 @@ local function insert_item(self, spec, values)
     errors.usage("model %s: key column %s has no value and the primary does not number it",
       spec.name, spec.key_names[missing])
   end
-  function item.key_with(number)
-    local key = {}
-    for i, name in ipairs(spec.key_names) do key[i] = i == missing and number or values[name] end
-    return row.pack_key(spec, key)
-  end
+  item.values = values
   return item
 end
 
