@@ -192,6 +192,20 @@ describe("the breaker", function()
     assert.is_true(observer.breaker:allows "secondary")
   end)
 
+  it("closes as soon as a write has asked, though the other side keeps the write out", function()
+    local policy = { preset = "strict", deadline = 0.3, breaker = { open = 0.2 } }
+    local db, other_prober = open(policy), open(policy)
+    fail(db, 3, "secondary")
+    fail(db, 3, "primary")
+    wait_until_half_open(db)
+    wait.wait_until("the primary's is half open, too", function()
+      return other_prober.breaker:allows "primary"
+    end)
+    local err = pair.failure(db.write, db, function() error "nobody may write now" end)
+    assert.same({ "unavailable", "primary" }, { err.class, err.side })
+    assert.equal("closed", (other_prober.breaker:state "secondary"))
+  end)
+
   it("says to one caller a second, of all processes, that a beat is due", function()
     local db = open()
     local begin = core.clock()

@@ -36,7 +36,9 @@ end
 
 local function draw(random, way, clients, spare_servers)
   local kind = random:weighted(spare_servers and OF_PROCESSES or KINDS)
-  local fault = { kind = kind, seconds = random:real(0.2, 4) }
+  local of_process = kind:find "_client" or kind:find "_recoverer"
+  -- Without both servers strict writes do nothing that could go wrong.
+  local fault = { kind = kind, seconds = random:real(0.2, of_process and 4 or 2) }
   local side = random:one_of { "primary", "secondary" }
   if kind:find("_client", 1, true) then
     fault.target = "client " .. random:integer(1, clients)
