@@ -20,6 +20,8 @@ struct dd_dual {
     bool prepare_sent;         /* the side that is prepared may be so */
     bool prepared;             /* it is */
     bool branch_ended;         /* no more statements in the primary's branch */
+    bool has_failure;
+    dd_err failure;            /* of the statement that failed first */
     char gid[DD_GID_LIMIT + 1];
     struct {
         dd_sent what;
@@ -52,11 +54,17 @@ static dd_status failed(dd_dual *dual, dd_err *err) {
     if (dual->state == DD_DUAL_OPEN || dual->state == DD_DUAL_READY) dual->state = DD_DUAL_FAILED;
     err->outcome = DD_NOT_APPLIED;
     if (err->class_ == DD_AMBIGUOUS) err->class_ = DD_UNAVAILABLE;
+    if (!dual->has_failure) dual->failure = *err;
+    dual->has_failure = true;
     return DD_FAIL;
 }
 
 static dd_status check_state(const dd_dual *dual, dd_dual_state needed, dd_err *err) {
     if (dual->state == needed) return DD_OK;
+    if (dual->state == DD_DUAL_FAILED && dual->has_failure) {
+        *err = dual->failure; /* whoever caught it: what the write fails of is still that */
+        return DD_FAIL;
+    }
     if (dual->state == DD_DUAL_FAILED)
         return dd_fail(err, DD_USAGE, "a statement of this dual write failed: it can only end");
     if (dual->state == DD_DUAL_OPEN)
@@ -249,6 +257,7 @@ dd_status dd_dual_back_to(dd_dual *dual, const char *name, dd_err *err) {
     if (dd_dual_settle(dual, &result, &ignored)) dual->state = DD_DUAL_FAILED;
     if (on_both(dual, "rollback to savepoint", name, err)) return DD_FAIL;
     dual->state = DD_DUAL_OPEN;
+    dual->has_failure = false;
     return DD_OK;
 }
 

@@ -45,7 +45,8 @@ const char *dd_dual_protocol_name(dd_dual_protocol protocol);
 
 typedef enum {
     DD_DUAL_OPEN,              /* begun, nothing failed */
-    DD_DUAL_FAILED,            /* a statement failed: only rollback is left */
+    DD_DUAL_FAILED,            /* a statement failed: only rollback is left; every other call fails
+                                  with that statement's error */
     DD_DUAL_READY,             /* only the decision is missing */
     DD_DUAL_IN_DOUBT,          /* the decision was asked for and its answer is not known */
     DD_DUAL_DECIDED,           /* committed; the other side has to follow */

@@ -87,6 +87,7 @@ function Transaction:call(side, method, ...)
   local results = table.pack(pcall(conn[method], conn, ...))
   if results[1] then return table.unpack(results, 2, results.n) end
   self.dual:fail()
+  self.failure = self.failure or results[2]
   return error(results[2], 0)
 end
 
@@ -385,7 +386,7 @@ function Transaction:savepoint(fn, ...)
   if undoes_more(err) then self.refused = err end  -- also when fn's caller catches it
   if not undoes_more(self.refused) then
     self.dual:back_to(name)
-    self.refused = nil
+    self.refused, self.failure = nil, nil
   end
   return error(err, 0)
 end

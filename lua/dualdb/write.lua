@@ -75,7 +75,9 @@ local function attempt(db, fn, call, deadline)
   current.set(db, tx)
   local results = table.pack(pcall(db.without, db, participants.missing(parts), fn, tx))
   current.set(db, nil)
-  if results[1] and tx.refused then results = { false, tx.refused, n = 2 } end
+  -- fn may have caught what makes the write fail all the same.
+  local caught = tx.refused or (dual:state() == "failed" and tx.failure)
+  if results[1] and caught then results = { false, caught, n = 2 } end
   local ok, how = results[1], results[2]
   if ok then ok, how = pcall(commit.prepare, tx) end
   if ok then ok, how = pcall(commit.run, db, tx, call, deadline) end

@@ -230,6 +230,23 @@ describe("a dual write", function()
     assert.equal(1, count "secondary")
   end)
 
+  it("runs the function again after a lock time-out that the function has caught", function()
+    local id = db.Message:insert { room = 1 }.id
+    local blocker = db.primary:acquire()
+    blocker:execute("start transaction")
+    blocker:execute(("update %s set room = 5 where id = ?"):format(NAME), id)
+    local attempts = 0
+    local _, how = db:write(function(tx)
+      attempts = attempts + 1
+      tx:execute { mysql = "set session innodb_lock_wait_timeout = 1", postgres = "select 1" }
+      if attempts == 2 then blocker:execute("rollback") end
+      pcall(tx.update, tx, "Message", id, { room = 6 })
+    end)
+    db.primary:release(blocker)
+    assert.equal(2, how.attempts)
+    assert.equal(6, on_both(id).room)
+  end)
+
   it("runs the function again after a lock time-out, and only then succeeds", function()
     local id = db.Message:insert { room = 1 }.id
     local blocker = db.primary:acquire()
