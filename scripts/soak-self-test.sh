@@ -19,7 +19,7 @@ for broken in no_prepare early_commit no_fence; do
     if grep -q '^VIOLATION  .* is on one side only' "$log" &&
         grep -Eq '^soak: .*, violations = [1-9]' "$log"; then
         passed=$((passed + 1))
-        printf '%-14s found: %s\n' "$broken" "$(tail -n 1 "$log")"
+        printf '%-14s found: %s\n' "$broken" "$(grep '^soak:' "$log" | tail -n 1)"
     else
         failed=$((failed + 1))
         printf '%-14s not found:\n' "$broken"

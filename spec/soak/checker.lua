@@ -22,7 +22,7 @@ local function read_notes(paths, found)
       elseif word == "done" or word == "refused" or word == "unknown" then
         operations[first].told, operations[first].note = word, second
       elseif word == "wrong" then
-        found(line:gsub("^wrong\t", path:match "[^/]+$" .. ": "))
+        found(path:match "[^/]+$" .. ": " .. line:match "^wrong\t(.*)\t")
       elseif word == "beginning" then
         beginnings[#beginnings + 1] = { list = first, items = second, digest = third }
       elseif word == "looks" then

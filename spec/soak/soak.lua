@@ -28,12 +28,15 @@ if not (seconds and seed and clients and tables.WAYS[way]) then
 end
 
 io.stdout:setvbuf "line"
-local violations, paths = 0, {}
+local violations, known, paths = 0, {}, {}
 local started = core.clock()
 
 local function log(text) print(("%8.3f  %s"):format(core.clock() - started, text)) end
 
+--- What was seen many times is one violation.
 local function found(text)
+  if known[text] then return end
+  known[text] = true
   violations = violations + 1
   if violations <= 50 then print("VIOLATION  " .. text) end
 end
