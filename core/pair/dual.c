@@ -327,8 +327,8 @@ dd_status dd_dual_decide(dd_dual *dual, bool *doubtful, dd_err *err) {
     return DD_OK;
 }
 
-/* What is prepared ends on the connection that prepared it, if that lives: MariaDB keeps the branch for
- * its session, and lets nobody else finish it before the session has ended. */
+/* What is prepared ends on the connection that prepared it, if that lives: MariaDB keeps the branch
+ * for its session, and lets nobody else finish it before the session has ended. */
 void dd_dual_resolve(dd_dual *dual, bool committed) {
     if (dual->state == DD_DUAL_IN_DOUBT)
         dual->state = committed ? DD_DUAL_DECIDED : DD_DUAL_FAILED;

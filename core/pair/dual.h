@@ -101,7 +101,7 @@ DD_MUST_CHECK dd_status dd_dual_prepare(dd_dual *dual, dd_err *err);
  * it may not be durable.
  */
 DD_MUST_CHECK dd_status dd_dual_decide(dd_dual *dual, bool *doubtful, dd_err *err);
-/* The fence has told what became of a decision that was IN_DOUBT: the state is DECIDED, or FAILED. */
+/* The fence has told what became of a decision that was IN_DOUBT: it is DECIDED, or FAILED. */
 void dd_dual_resolve(dd_dual *dual, bool committed);
 /* The other side follows. When it fails the write stands all the same (outcome applied): a prepared
  * side is left to recovery, an unprepared one to the journal. */

@@ -80,6 +80,9 @@ function identity.accept(db)
   rawset(db, "identity_accepted", true)
 end
 
+--- What is remembered of a side that was seen to be restored, until a person accepts it.
+local RESTORED = "restored"
+
 local function refuse(name, gid, reason)
   error(errors.make("refused",
     ("%s is not decided: the %s, which decides it, %s"):format(gid, name, reason), {
@@ -87,6 +90,19 @@ local function refuse(name, gid, reason)
       hint = "It may lack decisions that were made. When it is known to have them all: `dualdb "
         .. "recover --accept-identity`. Else make the sides equal first (`dualdb verify`).",
     }), 0)
+end
+
+--- Whether a side's heartbeats are fewer than the other's. Those are read first, and a beat on its
+--- way from one side to the other is given a moment.
+local function is_behind(db, name)
+  local at = name == "primary" and 1 or 2
+  for attempt = 1, 4 do
+    local there = select(3 - at, heartbeat.numbers(db)) or 0
+    local here = select(at, heartbeat.numbers(db)) or 0
+    if here >= there then return false end
+    if attempt < 4 then core.sleep(0.1) end
+  end
+  return true
 end
 
 --- Fails with class `refused` when the side that decides a gid is not the one it was, or is behind
@@ -97,13 +113,12 @@ end
 function identity.check(db, name, gid)
   if rawget(db, "identity_accepted") then return end
   local before, now = remembered(db, name), identity.of(db[name])
-  if before and now and before ~= now then
+  if before == RESTORED or before and now and before ~= now then
     refuse(name, gid, "is another server than it was, or was restored")
   end
-  local primary, secondary = heartbeat.numbers(db)
-  local here, there = primary, secondary
-  if name == "secondary" then here, there = secondary, primary end
-  if (here or 0) < (there or 0) then
+  if is_behind(db, name) then
+    -- The next heartbeat makes the numbers equal; that it was behind must not be forgotten.
+    remember(db, name, RESTORED)
     refuse(name, gid, "is behind the other side: it was restored from a backup")
   end
 end

@@ -1,8 +1,7 @@
---- The network fails a dual write at each of its statements, in each protocol: the request is lost, or
---- the answer, or both with nobody told. The caller is told the truth, and nothing stays behind.
+--- The network fails a dual write at each of its statements, in each protocol: the request is lost,
+--- or the answer, or both with nobody told. The caller is told the truth, and nothing stays behind.
 
 local bank = require "spec.support.bank"
-local core = require "dualdb.core"
 local dualdb = require "dualdb"
 local pair = require "spec.support.pair"
 local Proxy = require "spec.support.proxy"
@@ -128,7 +127,7 @@ describe("a dual write whose", function()
     assert.same({}, bank.violations(db, acknowledged, refused))
   end
 
-  --- What the caller has to be told, beyond the truth: where only time ends it, the time may be over.
+  --- What the caller has to be told, beyond the truth: where only time ends it, it may be over.
   local function expect(statement, fault, how, err)
     if err then
       assert.is_true(fault.silent, tostring(err))
@@ -167,8 +166,8 @@ describe("a dual write whose", function()
     for _, statement in ipairs(protocol.statements) do
       for _, fault in ipairs(statement.decides and { "request", "answer" } or {}) do
         local executed = fault == "answer"
-        it(("deciding side is gone when its COMMIT was %s is unknown until that is back: %s"):format(
-            executed and "executed" or "lost", protocol.name), function()
+        it(("deciding side is gone when its COMMIT was %s is unknown until that is back: %s")
+            :format(executed and "executed" or "lost", protocol.name), function()
           open(protocol.commit)
           local proxy = proxies[statement[1]]
           proxy:rule { statement[2], when = fault, what = "down" }
@@ -216,8 +215,9 @@ describe("a dual write whose", function()
   --- A process that makes a move and stops at a step.
   local function stopped_at(commit, step)
     local id = bank.id()
-    local writer = child.lua(bank.mover(id, ('{ commit = "%s", deadline = 3, breaker = { failures = '
-      .. '1000 } }'):format(commit)), { DUALDB_CRASH_AT = step, DUALDB_CRASH_MODE = "stop" })
+    local writer = child.lua(bank.mover(id, ('{ commit = "%s", deadline = 3, '
+      .. 'breaker = { failures = 1000 } }'):format(commit)),
+      { DUALDB_CRASH_AT = step, DUALDB_CRASH_MODE = "stop" })
     wait.wait_until("the process stops", function() return child.state(writer.pid) == "T" end)
     return writer, id
   end
@@ -334,8 +334,8 @@ describe("a dual write whose", function()
     end)
   end
 
-  --- Another transaction on a server waits for account 2 with account 4 in its hands; the writer then
-  --- closes the circle. Who of the two loses is the server's choice: the other one goes on.
+  --- Another transaction on a server waits for account 2 with account 4 in its hands; the writer
+  --- then closes the circle. Who of the two loses is the server's choice: the other one goes on.
   local function deadlock(driver, commit)
     open(commit, { deadline = 6 })
     local code = ([[

@@ -4,7 +4,8 @@
 
 local bank = require "spec.support.bank"
 local child = require "spec.support.child"
-local core = require "dualdb.core"
+local matrix = require "spec.fault.matrix"
+local servers = require "spec.support.servers"
 local wait = require "spec.support.wait"
 
 local SIGCONT, SIGKILL, KILLED = 18, 9, 137
@@ -18,17 +19,6 @@ local PROTOCOLS = {
   { name = "primary_only", policy = '{ commit = "a1" }', defer = true,
     more = { "journal.entered" } },
 }
-
---- The steps of one protocol, and those of the journal that it passes.
-local function steps_of(protocol)
-  local list = {}
-  for _, step in ipairs(core.crash_points()) do
-    local of = step.name:match("^[^.]+") == protocol.name
-    for _, name in ipairs(protocol.more or {}) do of = of or step.name == name end
-    if of then list[#list + 1] = step end
-  end
-  return list
-end
 
 describe("a dual write whose process", function()
   local db
@@ -54,18 +44,26 @@ describe("a dual write whose process", function()
   end
 
   for _, protocol in ipairs(PROTOCOLS) do
-    for _, step in ipairs(steps_of(protocol)) do
+    for _, step in ipairs(matrix.steps(protocol.name, protocol.more)) do
       local what = ("%s (step %d): %s"):format(step.name, step.number, step.text)
 
-      it(("dies at %s"):format(what), function()
+      it(("dies at %s"):format(what), matrix.watched(protocol.name, step.name, "dies", function()
         local id = bank.id()
+        local before = servers.sessions "postgres"
         local text, status = start(protocol, step, "exit", id):finish()
         assert.equal(KILLED, status, text)
+        wait.wait_until("the server has done what it was sent", function()
+          for session in pairs(servers.sessions "postgres") do
+            if not before[session] then return false end
+          end
+          return true
+        end)
         heal()
         assert.same({}, (bank.violations(db, told(text, id))))
-      end)
+      end))
 
-      it(("stops at %s, and goes on after recovery"):format(what), function()
+      it(("stops at %s, and goes on after recovery"):format(what),
+          matrix.watched(protocol.name, step.name, "stops", function()
         local id = bank.id()
         local writer = start(protocol, step, "stop", id)
         wait.wait_until("the process stops", function() return child.state(writer.pid) == "T" end)
@@ -78,7 +76,7 @@ describe("a dual write whose process", function()
         local done, refused = told(text, id)
         assert.equal(1, #done + #refused, text)
         assert.same({}, bank.violations(db, done, refused))
-      end)
+      end))
     end
   end
 

@@ -4,16 +4,17 @@
  *
  *     proxy mysql|postgres HOST PORT PIPE
  *
- * It listens on a loopback port of its own. Commands are lines of the named pipe; each is answered by
- * one line on standard output. The proxy ends with its parent.
+ * It listens on a loopback port of its own. Commands are lines of the named pipe; each is answered
+ * by one line on standard output. The proxy ends with its parent.
  *
- *   rule NTH WHEN WHAT TEXT   on the NTH statement (0 = each) that begins with TEXT, whatever the case,
- *                             counted over all connections from now on. Answer: the rule's number.
+ *   rule NTH WHEN WHAT TEXT   on the NTH statement (0 = each) that begins with TEXT, whatever the
+ *                             case, counted over all connections from now on. Answer: the rule's number.
  *                             WHEN  request   before the server has it
  *                                   sent      as soon as it is on its way to the server
- *                                   answer    when the server has answered, before the client has it
- *                             WHAT  reset, close  ends both connections; the client sees ECONNRESET,
- *                                             or an orderly end
+ *                                   answer    when the server has answered, before the client
+ *                                             has it
+ *                             WHAT  reset, close  ends both connections; the client sees
+ *                                             ECONNRESET, or an orderly end
  *                                   hang      nothing passes any more in either direction, and
  *                                             neither end learns that the other one is gone
  *                                   down      reset, and then as the command `down`
@@ -23,8 +24,8 @@
  *   clear                     removes the rules
  *   down, up                  ends all connections and refuses new ones; takes new ones again
  *   lag MILLISECONDS          all that the server sends is held back so long
- *   turns                     how often a client sent something after it had received something, or at
- *                             first, since this was last asked
+ *   turns                     how often a client sent something after it had received something,
+ *                             or at first, since this was last asked
  *   port                      the proxy's
  */
 
@@ -288,7 +289,8 @@ static void from_server(connection *link) {
 static void end_with_peer(connection *link) {
     if (link->dead || link->hanging) return;
     for (int i = 0; i < 2; i++)
-        if (link->ended[i] && link->in[i].length == 0 && link->out[!i].length == 0) link->dead = true;
+        if (link->ended[i] && link->in[i].length == 0 && link->out[!i].length == 0)
+            link->dead = true;
 }
 
 /* ---- commands ---- */
@@ -380,7 +382,7 @@ static void read_commands(void) {
 
 /* ---- the loop ---- */
 
-/* Lets go of what was held back long enough; returns the milliseconds until the next such moment. */
+/* Lets go of what was held back long enough; returns milliseconds until the next such moment. */
 static int let_go(void) {
     int wait = -1;
     for (connection *link = proxy.links; link; link = link->next)

@@ -1,5 +1,5 @@
---- A proxy between dualdb and one server (proxy.c): it sees statements and answers, and loses, holds
---- back and cuts what a spec says.
+--- A proxy between dualdb and one server (proxy.c): it sees statements and answers, and loses,
+--- holds back and cuts what a spec says.
 ---
 ---     local proxy = Proxy.start "primary"
 ---     local db = bank.open(nil, { primary = proxy.url })

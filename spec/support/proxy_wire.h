@@ -16,9 +16,9 @@ typedef struct dd_wire dd_wire; /* one connection */
 
 typedef struct dd_wire_message {
     size_t length;         /* of the whole message; 0 = more bytes are needed */
-    const char *text;      /* of the statement that a request runs, or NULL; valid until the next call */
+    const char *text;      /* of the statement that a request runs, or NULL; until the next call */
     uint64_t statement;    /* its number; of an answer: the statement that it ends, or 0 */
-    char reply;            /* a byte that the client is to have in place of this being passed on, or 0 */
+    char reply;            /* the client is to have this byte, and the server nothing; or 0 */
 } dd_wire_message;
 
 dd_wire *dd_wire_new(dd_wire_kind kind);
