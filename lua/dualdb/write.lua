@@ -142,7 +142,16 @@ function Transaction:delete(model, key)
   return result.affected > 0
 end
 
+--- Whether the primary has the row with this very key, which stays as it is until the end.
+local function lock_row(self, spec, key)
+  local ok, found = pcall(fetch.one, self.primary, spec, "primary", key, "update")
+  if ok then return found ~= nil end
+  self.refused = errors.wrap(found)  -- a deadlock has rolled everything back
+  return error(self.refused, 0)
+end
+
 --- Inserts the row, or sets the columns given when its key is there already. Returns it as stored.
+--- A row that has another key, but one that a server takes for the same, is left alone: an error.
 ---@return table<string, any>
 function Transaction:upsert(model, values)
   self:check()
@@ -151,11 +160,20 @@ function Transaction:upsert(model, values)
   local key = {}
   for i, name in ipairs(spec.key_names) do key[i] = values[name] end
   local packed_key = row.pack_key(spec, key)
-  self.dual:primary(spec.statements.primary:upsert(quoted(spec, "primary", indexes)), kinds, packed)
+  local builder, given = spec.statements.primary, quoted(spec, "primary", indexes)
+  if not lock_row(self, spec, packed_key) then
+    self.dual:primary(builder:insert(given), kinds, packed)
+  elseif #indexes > spec.key_count then
+    local rest = {}
+    for i = spec.key_count + 1, #indexes do rest[#rest + 1] = i end
+    self.dual:primary(builder:update({ table.unpack(given, rest[1]) }),
+      kinds:sub(rest[1]) .. spec.key_kinds, row.pick(packed, rest, packed_key))
+  end
   local copy = for_secondary(self, spec, stored_row(self, spec, packed_key))
   if copy then
     local all, names, all_kinds = row.writable(spec, "secondary")
-    self.dual:secondary(spec.statements.secondary:upsert(names), all_kinds, row.pick(copy, all), -1)
+    self.dual:secondary(spec.statements.secondary:upsert(names), all_kinds, row.pick(copy, all),
+      spec.statements.secondary.folding and 1 or -1)
   end
   return row.unpack(spec, stored_row(self, spec, packed_key))
 end
