@@ -203,8 +203,8 @@ local function placeholders(columns)
   return list
 end
 
---- The key's columns in which the secondary takes texts with different bytes for equal, and the type
---- that does so.
+--- The key's columns in which the secondary takes texts with different bytes for equal, and the
+--- type that does so.
 local function folding(columns)
   local list = {}
   for i, column in ipairs(columns) do
