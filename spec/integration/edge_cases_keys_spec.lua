@@ -6,6 +6,7 @@
 local clients = require "spec.support.clients"
 local edge = require "spec.support.edge"
 local pair = require "spec.support.pair"
+local servers = require "spec.support.servers"
 
 local function is_mariadb(db) return db.primary:info().product == "mariadb" end
 
@@ -144,6 +145,9 @@ describe("edge case 3: keys that differ only in case or accent", function()
   local function open_folding(case)
     clients.run("postgres", "create extension if not exists citext; create collation if not exists "
       .. "spec_folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+    servers.finally(function()
+      clients.run("postgres", "drop collation if exists spec_folded cascade")
+    end)
     local model, db = edge.open {
       mysql = case[3]:format("character set utf8mb4 collate utf8mb4_bin"), postgres = case[2],
       rows = {},
