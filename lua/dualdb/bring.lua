@@ -38,8 +38,10 @@ function bring.is_of_row(err)
   return errors.is(err) and err.side ~= "primary" and ROW_CLASSES[err.class] or false
 end
 
+local DUPLICATE = "23505"
+
 --- Refusals that another row, or its absence, may end: foreign and unique keys, exclusions.
-local WAITING = { ["23503"] = true, ["23505"] = true, ["23P01"] = true }
+local WAITING = { ["23503"] = true, [DUPLICATE] = true, ["23P01"] = true }
 
 ---@param refused dualdb.Refused
 ---@return boolean
@@ -58,8 +60,14 @@ function bring.write_rows(secondary, spec, rows)
     local to = math.min(from + at_once - 1, #rows)
     local picked = {}
     for i = from, to do picked[#picked + 1] = row.pick(rows[i], indexes) end
-    secondary:put(spec.statements.secondary:upsert(names, #picked), kinds:rep(#picked),
+    local builder = spec.statements.secondary
+    local result = secondary:put(builder:upsert(names, #picked), kinds:rep(#picked),
       table.concat(picked))
+    if builder.folding and result.affected < #picked then
+      error(errors.make("integrity",
+        "the secondary has another row, whose key it takes for the same as this one's",
+        { side = "secondary", sqlstate = DUPLICATE }), 0)
+    end
   end
 end
 

@@ -88,6 +88,8 @@ local function changes_for(found, wanted)
   return changes
 end
 
+local COMPUTES = "the %s computes column %s by itself"
+
 local function plan_one(spec, strategy, found, options)
   -- The side with the entry has the truth, which no strategy here knows of.
   if found.pending then return nil, "pending in the journal" end
@@ -98,6 +100,9 @@ local function plan_one(spec, strategy, found, options)
     if change.action == "delete" and not options.allow_delete then
       return nil, "deletes are not allowed"
     end
+    local computed = change.action == "update"
+      and statement.computed(spec, change.side, change.from, change.row)
+    if computed then return nil, COMPUTES:format(change.side, computed) end
   end
   return { key = found.key, primary = found.primary, secondary = found.secondary,
            changes = changes, wanted = wanted }
@@ -134,6 +139,9 @@ local function apply_one(conns, spec, planned)
     statement.run(conns[change.side], spec, change, planned.key)
     local proof = fetch.one(conns[change.side], spec, change.side, planned.key)
     if not fetch.same(spec, proof, planned.wanted) then
+      local computed = proof and planned.wanted
+        and statement.computed(spec, change.side, proof, planned.wanted)
+      if computed then errors.raise("conflict", COMPUTES:format(change.side, computed)) end
       errors.raise("conflict", "the %s does not keep the row as it was written", change.side)
     end
   end

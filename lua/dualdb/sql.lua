@@ -11,6 +11,8 @@ local sql = {}
 ---@field columns string[]      quoted, key columns first
 ---@field key_count integer
 ---@field marks table<string, string>   by column: what stands for a value, where it is not a ?
+---@field folding table<string, string>|nil   key columns of types that take texts with different
+---                                           bytes for equal, and the type to compare them as
 
 --- A builder for one table on one side.
 ---@param driver string
@@ -18,15 +20,17 @@ local sql = {}
 ---@param column_names string[]  key columns first
 ---@param key_count integer
 ---@param placeholders table<integer, string>|nil   of columns whose value is not a plain ?
-function sql.statements(driver, table_name, column_names, key_count, placeholders)
-  local columns, marks = {}, {}
+---@param folding table<integer, string>|nil        as in the class
+function sql.statements(driver, table_name, column_names, key_count, placeholders, folding)
+  local columns, marks, folds = {}, {}, {}
   for i, name in ipairs(column_names) do
     columns[i] = core.quote(driver, name)
     marks[columns[i]] = placeholders and placeholders[i]
+    folds[columns[i]] = folding and folding[i]
   end
   return setmetatable({
     driver = driver, table = core.quote(driver, table_name), columns = columns,
-    key_count = key_count, marks = marks,
+    key_count = key_count, marks = marks, folding = next(folds) and folds or nil,
   }, { __index = sql })
 end
 
@@ -68,10 +72,26 @@ function sql:key_list()
   return pick(self.columns, 1, self.key_count)
 end
 
---- "k1 = ? and k2 = ?"
+--- "k1 = ? and k2 = ?". Where the type folds, this finds similar keys too.
 function sql:key_match()
   local parts = {}
   for i = 1, self.key_count do parts[i] = self.columns[i] .. " = " .. self:mark(self.columns[i]) end
+  return table.concat(parts, " and ")
+end
+
+--- As key_match, for the row with this key by its bytes and no similar one. The first of each two
+--- comparisons is for the index.
+local function exact_key_match(self)
+  if not self.folding then return self:key_match() end
+  local parts = {}
+  for i = 1, self.key_count do
+    local name = self.columns[i]
+    local type_name = self.folding[name]
+    parts[i] = type_name and ('(%s, %s::text collate "C") = '
+      .. "(select given, given::text from (select ?::%s) as it (given))")
+      :format(name, name, type_name)
+      or name .. " = " .. self:mark(name)
+  end
   return table.concat(parts, " and ")
 end
 
@@ -156,15 +176,17 @@ function sql:update(names)
   local parts = {}
   for i, name in ipairs(names) do parts[i] = name .. " = " .. self:mark(name) end
   return ("update %s set %s where %s"):format(self.table, table.concat(parts, ", "),
-                                             self:key_match())
+                                             exact_key_match(self))
 end
 
 function sql:delete()
-  return ("delete from %s where %s"):format(self.table, self:key_match())
+  return ("delete from %s where %s"):format(self.table, exact_key_match(self))
 end
 
 function sql:delete_keys(count)
-  return ("delete from %s where %s"):format(self.table, self:any_key_match(count))
+  local match = self.folding and string.rep("(" .. exact_key_match(self) .. ")", count, " or ")
+    or self:any_key_match(count)
+  return ("delete from %s where %s"):format(self.table, match)
 end
 
 local function without_key(self, names)
@@ -176,8 +198,23 @@ local function without_key(self, names)
   return others
 end
 
+--- " where ...": an upsert's row replaces none but that with its key by the bytes.
+local function replaceable(self)
+  local parts = {}
+  for i = 1, self.key_count do
+    local name = self.columns[i]
+    if self.folding[name] then
+      parts[#parts + 1] = ('%s.%s::text collate "C" = excluded.%s::text collate "C"'):format(
+        self.table, name, name)
+    end
+  end
+  return " where " .. table.concat(parts, " and ")
+end
+
 --- Insert, or set the columns that are not the key; of these only those in `set`, when it is given.
---- `names` and `count` as in insert.
+--- `names` and `count` as in insert. MySQL may change a row with another key: there only for rows
+--- whose keys are known to be there. Where the key folds, a row that meets a similar one is left
+--- out: fewer rows are affected.
 function sql:upsert(names, count, set)
   names = names or self.columns
   local others = set or without_key(self, names)
@@ -190,10 +227,11 @@ function sql:upsert(names, count, set)
     return ("%s on duplicate key update %s"):format(self:insert(names, count),
                                                    assignments(others, "%s = values(%s)"))
   end
+  if #others == 0 and self.folding then others = key_columns(self) end
   local action = #others == 0 and "nothing"
     or "update set " .. assignments(others, "%s = excluded.%s")
-  return ("%s on conflict (%s) do %s"):format(self:insert(names, count), self:key_list(),
-                                               action)
+  return ("%s on conflict (%s) do %s%s"):format(self:insert(names, count), self:key_list(), action,
+    self.folding and replaceable(self) or "")
 end
 
 return sql

@@ -18,6 +18,22 @@ local function indexes_of(spec, change)
   return indexes
 end
 
+--- The columns in which two rows differ, when a side computes all of them by itself, so that no
+--- statement gives it other values.
+---@param side "primary"|"secondary"
+---@param a string
+---@param b string
+---@return string|nil   names, with commas between
+function statement.computed(spec, side, a, b)
+  local writable, names = {}, {}
+  for _, i in ipairs(row.writable(spec, side)) do writable[i] = true end
+  for _, i in ipairs(core.differing(a, b)) do
+    if writable[i] then return nil end
+    names[#names + 1] = spec.names[i]
+  end
+  return #names > 0 and table.concat(names, ", ") or nil
+end
+
 --- SQL with placeholders, kinds and packed parameters of a change.
 ---@param change { side: string, action: string, row: string|nil, from: string|nil }
 ---@return string, string, string

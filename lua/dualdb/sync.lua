@@ -38,14 +38,10 @@ local function copy_query(spec, indexes)
   return text
 end
 
---- The transform, cut to the columns that are copied.
-local function copy_transform(spec, indexes)
-  local transform = fetch.transform(spec)
-  if not transform then return nil end
-  return function(packed)
-    local changed = transform(packed)
-    return changed and row.pick(changed, indexes)
-  end
+--- Whether the rows that are read are those that are written: a transform takes all columns, of
+--- which the secondary may compute some by itself.
+local function is_loadable(spec)
+  return not fetch.transform(spec) or #row.writable(spec, "secondary") == #spec.columns
 end
 
 --- Says what ended a load, without the server's text: that may have values of the row in it.
@@ -58,11 +54,6 @@ end
 --- refused one of them, and nothing of the load is left.
 local function load(db, spec, result, bin, progress)
   local indexes, names, kinds = row.writable(spec, "secondary")
-  local transform = copy_transform(spec, indexes)
-  if transform and #indexes ~= #spec.columns then
-    indexes, names, kinds = {}, spec.statements.secondary.columns, spec.kinds
-    for i = 1, #spec.columns do indexes[i] = i end
-  end
   local crossing = policies.crossing(spec, indexes)
   local ok, err = pcall(db.primary.with, db.primary, function(primary)
     db.secondary:transaction(function(secondary)
@@ -70,7 +61,7 @@ local function load(db, spec, result, bin, progress)
       local copied = core.copy {
         source = primary, target = secondary, query = copy_query(spec, indexes), kinds = kinds,
         table = spec.statements.secondary.table, columns = table.concat(names, ", "),
-        transform = transform, crossing = crossing,
+        transform = fetch.transform(spec), crossing = crossing,
         refused = function(packed, index, reason)
           bin:add(packed, index and spec.names[indexes[index]], reason, indexes)
         end,
@@ -180,7 +171,7 @@ function sync.start(db, model_name, options)
     spec.statements.secondary.table))
   local bin = quarantine.bin(db, spec)
   run.job = settle.job(db, spec, bin)
-  if #first == 0 and load(db, spec, result, bin, options.progress) then
+  if #first == 0 and is_loadable(spec) and load(db, spec, result, bin, options.progress) then
     run.loaded, run.refused = result.rows_written, result.quarantined
   else
     refresh(db, spec, result, run.job, options.progress)

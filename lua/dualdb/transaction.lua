@@ -261,6 +261,7 @@ function Transaction:delete(model, key)
 end
 
 --- Inserts the row, or sets the columns given when its key is there already. Returns it as stored.
+--- A row that has another key, but one that a server takes for the same, is left alone: an error.
 ---@return table<string, any>
 function Transaction:upsert(model, values)
   local spec = spec_of(self, model)
@@ -270,13 +271,23 @@ function Transaction:upsert(model, values)
   local packed_key = row.pack_key(spec, key)
   if alone(self) then return on_secondary.upsert(self, spec, packed_key, values) end
   local builder = spec.statements.primary
-  self.dual:primary(builder:upsert(builder:names(indexes)), kinds, packed)
+  local given = builder:names(indexes)
+  if not self:stored("primary", spec, packed_key, "update") then
+    self.dual:primary(builder:insert(given), kinds, packed)
+  elseif #indexes > spec.key_count then
+    local rest = {}
+    for i = spec.key_count + 1, #indexes do rest[#rest + 1] = i end
+    self.dual:primary(builder:update({ table.unpack(given, rest[1]) }),
+      kinds:sub(rest[1]) .. spec.key_kinds, row.pick(packed, rest, packed_key))
+  end
   local number = self:touch(spec, packed_key)
   local stored = self:written(spec, packed_key)
   local copy = self:for_secondary(spec, stored)
   if copy then
     local all, names, all_kinds = row.writable(spec, "secondary")
-    self:trail(spec.statements.secondary:upsert(names), all_kinds, row.pick(copy, all), -1, number)
+    local other = spec.statements.secondary
+    self:trail(other:upsert(names), all_kinds, row.pick(copy, all), other.folding and 1 or -1,
+      number)
   end
   return row.unpack(spec, stored)
 end

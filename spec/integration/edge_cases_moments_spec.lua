@@ -222,7 +222,10 @@ describe("edge case 16: JSON", function()
     clients.run("postgres", [[update spec_edge set j = ' {"a" : [15e-1],"b":1.0}' where id = 1]])
     edge.verify(model, "equal")
     clients.run("postgres", [[update spec_edge set j = 'text' where id = 2]])
-    edge.verify(model, "not_verified")  -- what is no JSON has no content to compare
+    -- What is no JSON has no content, so it is equal to nothing.
+    assert.equal(1, edge.verify(model, "different").changed)
+    assert.equal(1, model:repair().applied)
+    edge.verify(model, "equal")
   end)
 
   it("finds and changes its row: no comparison of JSON with text decides that", function()

@@ -184,6 +184,51 @@ describe("edge case 22: columns that are computed, hidden, or of one side alone"
     edge.agree(SHOWN)
   end)
 
+  it("are left to the secondary that computes them, under a transform too", function()
+    local model = edge.open {
+      mysql = "id int primary key, a int, twice int as (a * 2) stored",
+      postgres = "id int primary key, a int, twice int generated always as (a * 2) stored",
+      rows = {},
+      model = { sync = { transform = function(given)
+        if given.id == 3 then return nil end
+        given.a, given.twice = 10, 20
+        return given
+      end } },
+    }
+    clients.run("mysql", "insert into spec_edge (id, a, v) values (1, 1, 1), (2, 2, 2), (3, 3, 3)")
+    assert.equal(2, model:sync().rows_written)
+    local there = { { "1", "10", "20" }, { "2", "10", "20" } }
+    local sql = "select id, a, twice from spec_edge order by id"
+    assert.same(there, clients.rows("postgres", sql))
+    edge.verify(model, "equal")
+    clients.run("postgres", "update spec_edge set a = 7 where id = 2")
+    assert.equal(1, model:sync().rows_written)
+    assert.same(there, clients.rows("postgres", sql))
+  end)
+
+  it("that the secondary computes otherwise are named by repair, which cannot mend them", function()
+    local model = edge.open {
+      mysql = "id int primary key, a int, twice int as (a * 2) stored",
+      postgres = "id int primary key, a int, twice int generated always as (a * 3) stored",
+      rows = {},
+    }
+    clients.run("mysql", "insert into spec_edge (id, a, v) values (1, 0, 1), (2, 2, 2)")
+    model:sync()
+    assert.equal(1, edge.verify(model, "different").changed)
+    local result = model:repair()
+    assert.same({ 0, 1, 0 }, { result.applied, result.skipped, result.failed })
+    assert.same({ ["the secondary computes column twice by itself"] = 1 }, result.skips)
+    -- Beside another column, or in a row that is not there, it is found when the row is proved.
+    clients.run("postgres", "update spec_edge set a = 5 where id = 2")
+    for _ = 1, 2 do
+      result = model:repair()
+      assert.same({ 0, 0, 1 }, { result.applied, result.skipped, result.failed })
+      assert.matches("the secondary computes column twice by itself", result.failures[1].reason, 1,
+        true)
+      clients.run("postgres", "delete from spec_edge where id = 2")
+    end
+  end)
+
   it("do not make a delete or an update meet rows that are like its own", function()
     local model = open()
     model:sync()

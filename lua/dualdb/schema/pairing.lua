@@ -2,6 +2,7 @@
 --- both hold, what the key is.
 
 local capacity = require "dualdb.schema.capacity"
+local collations = require "dualdb.schema.collations"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local naming = require "dualdb.naming"
@@ -202,6 +203,18 @@ local function placeholders(columns)
   return list
 end
 
+--- The key's columns in which the secondary takes texts with different bytes for equal, and the
+--- type that does so.
+local function folding(columns)
+  local list = {}
+  for i, column in ipairs(columns) do
+    if column.key and collations.secondary_folds(column.other) then
+      list[i] = column.other.type == "citext" and "citext" or "text"
+    end
+  end
+  return list
+end
+
 --- Types whose values may be of many megabytes: not many such rows are held at once.
 local WIDE = {
   mediumblob = true, longblob = true, mediumtext = true, longtext = true, geometry = true,
@@ -271,7 +284,7 @@ function pairing.resolve(model, schema, sides)
   spec.statements = {
     primary = sql.statements(sides.primary.driver, primary_name, spec.names, spec.key_count),
     secondary = sql.statements(sides.secondary.driver, secondary_name, secondary_names,
-      spec.key_count, placeholders(columns)),
+      spec.key_count, placeholders(columns), folding(columns)),
   }
   return spec
 end
