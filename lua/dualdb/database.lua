@@ -158,6 +158,7 @@ function METHODS:spec(name)
     local filter = (spec.model.sync or {}).filter
     if type(filter) ~= "table" then filter = { primary = filter, secondary = filter } end
     spec.filter = filter
+    spec.recheck = self.policy.recheck
     specs[name] = spec
   end
   return spec

@@ -7,8 +7,6 @@ local fetch = require "dualdb.fetch"
 
 local recheck = {}
 
---- Seconds that a difference has to last, unchanged on both sides.
-local MUST_LAST = 0.5
 --- Looks at a row that keeps changing before it is given up as not verified.
 local LOOKS = 6
 
@@ -59,7 +57,7 @@ local function look(conns, spec, waiting, real)
           found.secondary and core.digest(found.secondary))
         if item.seen ~= seen then
           left[#left + 1] = { key = key, seen = seen, since = after }
-        elseif before - item.since < MUST_LAST then
+        elseif before - item.since < spec.recheck then
           left[#left + 1] = item
         else
           real(found)
@@ -84,7 +82,7 @@ end
 ---@param real fun(found: dualdb.Found)
 ---@return integer unstable
 function recheck.confirm(conns, spec, waiting, real)
-  local pause = MUST_LAST
+  local pause = spec.recheck
   for _ = 1, LOOKS do
     local seconds = seconds_left(waiting, pause)
     if seconds > 0 then core.sleep(seconds) end

@@ -119,6 +119,10 @@ function on_secondary.upsert(self, spec, key, values)
   local stored = returning(self, spec, spec.statements.secondary:upsert(names), kinds, packed)[1]
   -- With nothing to set, a row that is there is not returned.
   stored = stored or self:stored("secondary", spec, key)
+  if not stored then
+    errors.raise("conflict", "model %s: the secondary has another row, whose key it takes for the "
+      .. "same as %s", spec.name, row.key_text(spec, key))
+  end
   return noted(self, spec, stored)
 end
 

@@ -12,6 +12,13 @@ local made = {}
 function pair.open(models, settings)
   local all = { models = models, name = "spec" }
   for name, value in pairs(settings or {}) do all[name] = value end
+  local policy = {}
+  if type(all.policy) == "string" then policy.preset = all.policy end
+  for name, value in pairs(type(all.policy) == "table" and all.policy or {}) do
+    policy[name] = value
+  end
+  policy.recheck = policy.recheck or 0.02  -- nothing else changes these tables
+  all.policy = policy
   return dualdb.open(all)
 end
 

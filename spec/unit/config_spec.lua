@@ -437,7 +437,8 @@ describe("a loaded configuration", function()
   it("has a policy with everything filled in", function()
     local default = {
       preset = "available", commit = "atomic", deadline = 10, retry = { base = 0.05, cap = 2 },
-      connect_timeout = 15, statement_timeout = 300, journal_cap = 100000, id_gap = 1000000,
+      connect_timeout = 15, statement_timeout = 300, recheck = 0.5, journal_cap = 100000,
+      id_gap = 1000000,
       breaker = { failures = 3, open = 10 }, lock_timeout = 5,
     }
     assert.are.same(default, loads(project()).policy)
@@ -446,7 +447,8 @@ describe("a loaded configuration", function()
     assert.are.same(default, loads(project(), nil, { overrides = { policy = "strict" } }).policy)
     assert.are.same({
       preset = "available", commit = "journaled", deadline = 3, retry = { base = 0.1, cap = 2 },
-      connect_timeout = 15, statement_timeout = 300, journal_cap = 100000, id_gap = 1000000,
+      connect_timeout = 15, statement_timeout = 300, recheck = 0.5, journal_cap = 100000,
+      id_gap = 1000000,
       breaker = { failures = 3, open = 60 }, max_staleness = 0, lock_timeout = 1.5,
     }, loads(project [[policy = { commit = "journaled", deadline = 3, retry = { base = 0.1 },
       breaker = { open = 60 }, max_staleness = 0 }]]).policy)

@@ -149,6 +149,7 @@ local POLICY = {
   connect_timeout = { positive, "a number of seconds above 0" },
   statement_timeout = { positive, "a number of seconds above 0" },
   lock_timeout = { positive, "a number of seconds above 0" },
+  recheck = { not_negative, "a number of seconds" },
   journal_cap = { count, "a whole number above 0" },
   id_gap = { count, "a whole number above 0" },
 }
@@ -300,6 +301,7 @@ function shape.policy(value, place)
     connect_timeout = given.connect_timeout or 15,  -- a server that was suspended has to wake up
     statement_timeout = given.statement_timeout or 300,
     lock_timeout = given.lock_timeout or (given.deadline or 10) / 2,
+    recheck = given.recheck or 0.5,  -- seconds that a difference has to last before it counts
     journal_cap = given.journal_cap or 100000,  -- entries of a model before it is marked as a whole
     id_gap = given.id_gap or 1000000,
   }

@@ -234,6 +234,7 @@ local WIDE = {
 ---@field statements { primary: dualdb.Statements, secondary: dualdb.Statements }
 ---@field uncovered string[] columns that the secondary has beyond the primary's
 ---@field estimated_rows integer
+---@field recheck number       seconds that a difference has to last, unchanged on both sides
 
 --- Both tables as one spec. Fails with class `config` for what the model says wrongly and `schema`
 --- for what the tables cannot do.
