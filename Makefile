@@ -66,7 +66,7 @@ APP_OBJ     := $(APP_SRC:%.c=$(BUILD)/%.o)
 UNIT_SRC    := $(wildcard spec/unit/*.c)
 UNIT_BIN    := $(UNIT_SRC:spec/unit/%.c=$(BUILD)/spec/%)
 
-.PHONY: all faults help install uninstall clean test demo lint unit unit-programs print-cflags bench fuzz \
+.PHONY: all faults help model install uninstall clean test demo lint unit unit-programs print-cflags bench fuzz \
         soak soak-self-test
 
 all: $(BUILD)/dualdb $(BUILD)/lib/dualdb/core.so ## build the executable and the Lua module (default)
@@ -154,6 +154,9 @@ soak: ## write while clients, servers and the network fail (MINUTES=1 SEED=N PRO
 
 soak-self-test: ## show that the soak finds protocols that are broken on purpose
 	@BUILD='$(BUILD)' SERVERS='$(SERVERS)' scripts/soak-self-test.sh
+
+model: ## check the models of the protocols with spin (DEPTH=full)
+	@scripts/model.sh
 
 lint: ## luacheck, cppcheck, clang-tidy, warnings as errors, and the project's own rules
 	@scripts/lint.sh

@@ -9,6 +9,7 @@
 #   lint     clang, clang-tidy, cppcheck
 #   fuzz     clang, with libFuzzer and the sanitizers
 #   rock     luarocks
+#   model    spin, for the models of the protocols
 #   mysql9   debootstrap, for MySQL 9 from Debian sid (scripts/mysql9.sh)
 #
 # Without a group: build, servers and test. When nothing is missing it does nothing. Where there is
@@ -31,9 +32,10 @@ packages_of() {
     lint) echo "clang clang-tidy cppcheck" ;;
     fuzz) echo "clang libclang-rt-14-dev|libclang-rt-dev" ;;
     rock) echo "luarocks" ;;
+    model) echo "spin gcc libc6-dev" ;;
     mysql9) echo "debootstrap debian-archive-keyring" ;;
     *)
-        echo "install-packages: unknown group '$1' (build servers test lint fuzz rock mysql9)" >&2
+        echo "install-packages: unknown group '$1' (build servers test lint fuzz rock model mysql9)" >&2
         exit 2 ;;
     esac
 }
@@ -51,9 +53,10 @@ needs_of() {
     lint) echo "c:clang c:clang-tidy c:cppcheck" ;;
     fuzz) echo "c:clang" ;;
     rock) echo "c:luarocks" ;;
+    model) echo "c:spin c:cc|c:gcc" ;;
     mysql9) echo "c:debootstrap" ;;
     *)
-        echo "install-packages: unknown group '$1' (build servers test lint fuzz rock mysql9)" >&2
+        echo "install-packages: unknown group '$1' (build servers test lint fuzz rock model mysql9)" >&2
         exit 2 ;;
     esac
 }

@@ -5,6 +5,7 @@
 #   SERVERS=mysql9   MySQL 9 from Debian sid as the primary (scripts/mysql9.sh prepares it)
 #   SPEC=FILE        only this: a spec, a directory of specs, or a unit test in C
 #   BUILD=DIR        the build directory (default: build)
+#   FAULTS=crash     of spec/fault only the crash matrix of the writing process (default: all of it)
 #   LIMIT=SECONDS    for one directory of specs (default: 1800)
 #   INTERPRETER=...  what runs the specs (default: lua5.4; "dualdb" is the built executable)
 
@@ -165,7 +166,12 @@ case $SPEC in
         failures+=("luacheck")
     fi
     up
-    for directory in unit integration fault property cli; do
+    fault=fault
+    if [ "${FAULTS:-all}" = crash ]; then
+        say "of spec/fault only crash_spec.lua, for FAULTS=crash"
+        fault=fault/crash_spec.lua
+    fi
+    for directory in unit integration "$fault" property cli; do
         if find "spec/$directory" -name '*_spec.lua' 2>/dev/null | grep -q .; then
             run_specs "spec/$directory" "spec/$directory"
         fi

@@ -43,6 +43,9 @@ Database.__close = function(self) self:close() end
 Database.__name = "dualdb.database"
 Database.__tostring = function(self) return ("dualdb (%s)"):format(self.name) end
 
+--- Seconds beyond a write's deadline after which a server ends a session that says nothing.
+local IDLE = 50
+
 --- What a URL says of time-outs is for that side alone.
 local function new_side(name, driver, settings)
   local connection = {}
@@ -52,6 +55,7 @@ local function new_side(name, driver, settings)
   return Side.new(name, driver, connection, {
     connect = connect or settings.policy.connect_timeout,
     statement = settings.policy.statement_timeout, lock = settings.policy.lock_timeout,
+    idle = settings.policy.deadline + IDLE,
   })
 end
 

@@ -13,7 +13,7 @@ local IDLE_CONNECTIONS = 4
 ---@param name "primary"|"secondary"
 ---@param driver "mysql"|"postgres"
 ---@param settings table<string, string>
----@param limits { connect: number, statement: number, lock: number }  seconds
+---@param limits { connect: number, statement: number, lock: number, idle: number }  seconds
 ---@return dualdb.Side
 function Side.new(name, driver, settings, limits)
   return setmetatable({
@@ -28,8 +28,9 @@ end
 local function prepare(self, conn, purpose)
   if self.driver ~= "mysql" then return end
   if purpose == "write" then
-    conn:execute(("set autocommit = 0, innodb_lock_wait_timeout = %d"):format(
-      math.max(1, self.limits.lock // 1)))
+    -- A client that is gone without a word holds its locks no longer than the time-out.
+    conn:execute(("set autocommit = 0, innodb_lock_wait_timeout = %d, wait_timeout = %d"):format(
+      math.max(1, self.limits.lock // 1), math.ceil(self.limits.idle)))
   elseif purpose == "recovery" then
     conn:execute("set innodb_lock_wait_timeout = 1")
   end

@@ -26,8 +26,10 @@ local DECISION = {
 local function opening(db, gid, mode, left)
   local milliseconds = math.max(1, math.floor(math.min(left, db.policy.lock_timeout) * 1000))
   local text = ("select set_config('lock_timeout', '%d', true), "
-    .. "set_config('statement_timeout', '%d', true), set_config('application_name', '%s', true)")
-    :format(milliseconds, math.max(1, math.floor(left * 1000)), gid)
+    .. "set_config('statement_timeout', '%d', true), "
+    .. "set_config('idle_in_transaction_session_timeout', '%d', true), "
+    .. "set_config('application_name', '%s', true)")
+    :format(milliseconds, math.max(1, math.floor(left * 1000)), math.ceil(left + 10) * 1000, gid)
   if protocol.decider(mode) == "secondary" then
     text = text .. ", set_config('synchronous_commit', case when "
       .. "current_setting('synchronous_commit') = 'off' then 'on' else "

@@ -320,10 +320,11 @@ describe("a dual write whose", function()
       local id, hidden = bank.id(), nil
       local _, err = dualdb.try(through.write, through, function(tx)
         bank.move(id, 1, 2, 10)(tx)
-        hidden = select(2, pcall(tx.execute, tx, {
+        local _, failure = pcall(tx.execute, tx, {
           sql = "update spec_account set moved = moved + 1 where id = 4",
           touches = { spec_account = { 4 } },
-        }))
+        })
+        hidden = hidden or failure -- the last attempt's may be the end of its time
         return true
       end)
       assert.equal(1205, hidden.code)
