@@ -28,14 +28,14 @@ mkdir -p "$work/found"
 flags=(-std=c11 -D_GNU_SOURCE -Icore -Ispec/fuzz -O1 -g -fno-omit-frame-pointer
     -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
 # shellcheck disable=SC2207
-flags+=($(pkg-config --cflags libxxhash))
+flags+=($(pkg-config --cflags libxxhash libmariadb))
 
 compile() { # source
     clang "${flags[@]}" -c "$1" -o "$work/$(tr '/' '_' <<<"${1%.c}").o"
 }
 
 objects=()
-for source in core/base/*.c core/row/*.c core/db/placeholders.c; do
+for source in core/base/*.c core/row/*.c core/db/placeholders.c core/db/mysql_column.c; do
     compile "$source" || exit 1
     objects+=("$work/$(tr '/' '_' <<<"${source%.c}").o")
 done
@@ -45,7 +45,7 @@ for target in "$@"; do
         exit 2
     fi
     clang "${flags[@]}" -fsanitize=fuzzer,address,undefined "spec/fuzz/$target.c" \
-        "${objects[@]}" -o "$work/$target" $(pkg-config --libs libxxhash) -lm || exit 1
+        "${objects[@]}" -o "$work/$target" $(pkg-config --libs libxxhash libmariadb) -lm || exit 1
 done
 
 run() { # target

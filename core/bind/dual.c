@@ -144,6 +144,13 @@ static int dual_send(lua_State *L) {
     return 0;
 }
 
+/* dual:guard(sql): a query of the secondary that has to find nothing; see mismatches */
+static int dual_guard(lua_State *L) {
+    dd_err err;
+    if (dd_dual_guard(open_dual(L)->dual, luaL_checkstring(L, 2), &err)) return dd_raise(L, &err);
+    return 0;
+}
+
 /* dual:settle() -> the result of the secondary's last statement */
 static int dual_settle(lua_State *L) {
     lua_dual *self = open_dual(L);
@@ -153,17 +160,25 @@ static int dual_settle(lua_State *L) {
     return dd_push_result(L, &result);
 }
 
-/* dual:mismatches() -> the numbers of statements that affected other numbers of rows */
+/* dual:mismatches() -> the numbers of statements that affected other numbers of rows, and whether the
+ * guard found some */
 static int dual_mismatches(lua_State *L) {
     lua_dual *self = open_dual(L);
     unsigned count;
     const uint32_t *numbers = dd_dual_mismatches(self->dual, &count);
     lua_createtable(L, (int)count, 0);
+    lua_Integer at = 0;
+    bool guarded = false;
     for (unsigned i = 0; i < count; i++) {
+        if (numbers[i] == DD_DUAL_GUARD) {
+            guarded = true;
+            continue;
+        }
         lua_pushinteger(L, numbers[i]);
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
+        lua_rawseti(L, -2, ++at);
     }
-    return 1;
+    lua_pushboolean(L, guarded);
+    return 2;
 }
 
 static int dual_savepoint(lua_State *L) {
@@ -290,11 +305,11 @@ static int core_broken(lua_State *L) {
 
 static const luaL_Reg methods[] = {
     {"primary", dual_primary},     {"secondary", dual_secondary}, {"execute", dual_execute},
-    {"send", dual_send},           {"settle", dual_settle},       {"mismatches", dual_mismatches},
-    {"savepoint", dual_savepoint}, {"back_to", dual_back_to},     {"prepare", dual_prepare},
-    {"decide", dual_decide},       {"finish", dual_finish},       {"rollback", dual_rollback},
-    {"fail", dual_fail},           {"state", dual_state},         {"close", dual_close},
-    {"resolve", dual_resolve},     {NULL, NULL},
+    {"send", dual_send},           {"guard", dual_guard},         {"settle", dual_settle},
+    {"mismatches", dual_mismatches}, {"savepoint", dual_savepoint}, {"back_to", dual_back_to},
+    {"prepare", dual_prepare},     {"decide", dual_decide},       {"finish", dual_finish},
+    {"rollback", dual_rollback},   {"fail", dual_fail},           {"state", dual_state},
+    {"close", dual_close},         {"resolve", dual_resolve},     {NULL, NULL},
 };
 
 static const luaL_Reg metamethods[] = {

@@ -13,6 +13,8 @@
 enum { BINARY_CHARSET = 63 };
 /* Buffers begin no larger than this: a longtext says it has 4 GiB. */
 enum { FIRST_CAPACITY = 4096 };
+/* A time may have the hours of its days apart, or not. */
+enum { MOST_DAYS = 35, MOST_HOURS = 838 };
 /* BIT(64) is the longest. */
 enum { MOST_BITS = 64 };
 
@@ -212,6 +214,10 @@ static dd_status add_whole(const dd_mysql_column *column, dd_buf *row, dd_err *e
 
 static dd_status add_temporal(const dd_mysql_column *column, dd_buf *row, dd_err *err) {
     const MYSQL_TIME *t = &column->cell.time;
+    /* The client library hands over what the server sends. */
+    if (t->day > MOST_DAYS || t->hour > MOST_HOURS || t->minute > 59 || t->second > 59 ||
+        t->second_part > 999999 || t->year > 9999)
+        return dd_fail(err, DD_INTERNAL, "the server sent no date or time");
     int64_t microseconds =
         (((int64_t)t->hour * 60 + t->minute) * 60 + t->second) * 1000000 + (int64_t)t->second_part;
     if (column->from == DD_KIND_TIME) {

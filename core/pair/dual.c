@@ -97,7 +97,7 @@ static dd_status queue(dd_dual *dual, const char *sql, const dd_value *params, u
 static dd_status check_rows(dd_dual *dual, unsigned at, const dd_result *result, dd_err *err) {
     const int64_t expected = dual->sent[at].expected;
     if (expected < 0 || result->affected == (uint64_t)expected) return DD_OK;
-    if (dual->lenient) {
+    if (dual->lenient || dual->sent[at].number == DD_DUAL_GUARD) {
         dd_buf_add(&dual->mismatches, &dual->sent[at].number, sizeof dual->sent[at].number);
         return DD_OK;
     }
@@ -120,7 +120,7 @@ dd_status dd_dual_settle(dd_dual *dual, dd_result *result, dd_err *err) {
         if (one == DD_OK && dual->sent[i].what == PREPARE) dual->prepared = true;
         if (status) continue;
         if (one == DD_OK && dual->sent[i].what == STATEMENT) {
-            *result = answer;
+            if (dual->sent[i].number != DD_DUAL_GUARD) *result = answer;
             one = check_rows(dual, i, &answer, err);
         }
         if (one) status = failed(dual, err);
@@ -219,6 +219,11 @@ dd_status dd_dual_secondary(dd_dual *dual, const char *sql, const dd_value *para
     default: break;
     }
     return DD_OK;
+}
+
+dd_status dd_dual_guard(dd_dual *dual, const char *sql, dd_err *err) {
+    if (check_state(dual, DD_DUAL_OPEN, err)) return DD_FAIL;
+    return queue(dual, sql, NULL, 0, STATEMENT, 0, DD_DUAL_GUARD, err);
 }
 
 const uint32_t *dd_dual_mismatches(const dd_dual *dual, unsigned *count) {

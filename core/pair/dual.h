@@ -82,6 +82,10 @@ DD_MUST_CHECK dd_status dd_dual_primary(dd_dual *dual, const char *sql, const dd
 DD_MUST_CHECK dd_status dd_dual_secondary(dd_dual *dual, const char *sql, const dd_value *params,
                                           unsigned count, int64_t expected, uint32_t number,
                                           dd_err *err);
+/* Sends a query to the secondary behind all else, without waiting. When it finds rows that is noted
+ * under DD_DUAL_GUARD; it never fails the write. */
+#define DD_DUAL_GUARD UINT32_MAX
+DD_MUST_CHECK dd_status dd_dual_guard(dd_dual *dual, const char *sql, dd_err *err);
 /* Waits for the secondary's last statement, whose result it gives. */
 DD_MUST_CHECK dd_status dd_dual_settle(dd_dual *dual, dd_result *result, dd_err *err);
 /* The numbers noted so far, in order. */

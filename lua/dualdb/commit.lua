@@ -8,6 +8,7 @@ local log = require "dualdb.log"
 local participants = require "dualdb.participants"
 local protocol = require "dualdb.protocol"
 local recovery = require "dualdb.recovery"
+local touched = require "dualdb.touched"
 
 local commit = {}
 
@@ -53,6 +54,36 @@ local function enter(tx, side)
   tx.journaled = true
 end
 
+local ANY_ENTRY = "select 1 from dualdb_journal limit 1"
+
+--- The model of a row that this write gives the secondary while the secondary's own journal names
+--- it: somebody has written it there alone, and this write would go over that. nil when there is
+--- none.
+local function written_elsewhere(tx)
+  touched.name_all(tx)
+  for name, entry in pairs(tx.touched) do
+    local digests = {}
+    for key in pairs(entry.keys) do digests[#digests + 1] = core.digest(key) end
+    if entry.whole and journal.count_of(tx.db.secondary, name) > 0
+       or next(journal.dirty(tx.db.secondary, name, digests)) then
+      return name
+    end
+  end
+  return nil
+end
+
+--- Asked under the locks of the secondary's rows, so that nobody can write them there meanwhile.
+local function check_other_journal(tx)
+  local name = written_elsewhere(tx)
+  if not name then return end
+  error(errors.make("conflict", ("model %s: the row was written on the secondary alone, and has "
+    .. "not been brought to the primary yet"):format(name), {
+      model = name, side = "secondary", outcome = "not_applied", awaits_replay = true,
+      hint = "`dualdb journal replay` brings it over; a row that was written on both sides needs a "
+        .. "strategy, or a person.",
+    }), 0)
+end
+
 --- All that belongs to the write and is not fn's: the heartbeat and the journal. Ends before the
 --- decision. What the secondary was sent last is still under way here, and PREPARE goes behind it.
 ---@param tx dualdb.Transaction
@@ -60,8 +91,10 @@ function commit.prepare(tx)
   heartbeat.ride(tx)
   local side = JOURNALS[tx.mode]
   if side then enter(tx, side) end
+  if tx.primary and tx.secondary then tx.dual:guard(ANY_ENTRY) end
   tx.dual:prepare()
-  local mismatched = tx.dual:mismatches()
+  local mismatched, guarded = tx.dual:mismatches()
+  if guarded then check_other_journal(tx) end
   if #mismatched == 0 then return end
   tx.diverged = tx:touched_by(mismatched)
   if side then return end  -- they are entered

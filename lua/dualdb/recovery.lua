@@ -118,7 +118,8 @@ local MAY_BE_GONE = { ["42704"] = true, [1397] = true, [1402] = true }
 ---@param gid string
 ---@param outcome "C"|"A"
 ---@param deadline number
----@return boolean  false: another session holds it, which is alive
+---@return boolean           false: another session holds it, which is alive
+---@return boolean|nil gone  true: somebody else has finished it
 function recovery.finish(side, gid, outcome, deadline)
   assert(not gid:find("[^%w_-]"))
   local pause = 0.02
@@ -129,7 +130,7 @@ function recovery.finish(side, gid, outcome, deadline)
     if ok then return true end
     err = errors.wrap(err)
     if not (MAY_BE_GONE[err.sqlstate] or MAY_BE_GONE[err.code]) then error(err, 0) end
-    if not is_listed(side, gid) then return true end
+    if not is_listed(side, gid) then return true, true end
     if core.clock() + pause >= deadline then return false end
     core.sleep(pause)
     pause = math.min(pause * 2, 0.5)
@@ -157,6 +158,12 @@ end
 --- session that it was told to end is about to.
 local INSISTENCE = 5
 
+--- Whether the decision row of a gid may have been removed for its age, so that its absence says
+--- nothing: an owner can have been stopped for any length of time.
+local function is_too_old(gid)
+  return core.wall_clock() / 1e6 - gids.time(gid) > recovery.RETENTION / 2
+end
+
 --- What became of a dual write whose decision got no answer: "C", "A", or nil when the deciding
 --- side could not be asked until the deadline. The prepared side is its owner's to finish.
 ---@param db dualdb.Database
@@ -183,6 +190,7 @@ function recovery.resolve(db, write, deadline)
     end
   until outcome
   core.crash_point "resolve.fenced"
+  if outcome == "A" and is_too_old(write.gid) then return nil, last end
   return outcome
 end
 
@@ -225,7 +233,10 @@ local function recover_one(db, side_name, gid, polite)
       return
     end
     core.crash_point "recovery.fenced"
-    local finished = recovery.finish(db[side_name], gid, outcome, core.clock() + 2)
+    local finished, gone = recovery.finish(db[side_name], gid, outcome, core.clock() + 2)
+    -- What its owner has finished in the meantime, and whose decision row it has removed, may have
+    -- been committed.
+    if gone and outcome == "A" then finished = false end
     result.outcome = finished and OUTCOMES[outcome] or "owner_alive"
     core.crash_point "recovery.finished"
   end)
@@ -316,13 +327,7 @@ end
 ---@param gid string
 ---@return "applied"|"not_applied"|"unknown", string|nil
 function recovery.outcome(db, gid)
-  local made = gids.time(gid)
-  if not made then errors.usage("%s is no gid", tostring(gid)) end
-  local age = core.wall_clock() / 1e6 - made
-  if age > recovery.RETENTION then
-    return "unknown", ("it is older than the %d hours for which decisions are kept")
-      :format(recovery.RETENTION // 3600)
-  end
+  if not gids.time(gid) then errors.usage("%s is no gid", tostring(gid)) end
   local down, waiting
   for _, name in ipairs { "primary", "secondary" } do
     local ok, outcome = pcall(recovery.fence, db[name], gid)
@@ -338,6 +343,10 @@ function recovery.outcome(db, gid)
   end
   if down then return "unknown", tostring(down) end
   if waiting then return "unknown", "its owner is still at work" end
+  if is_too_old(gid) then
+    return "unknown", ("it is older than the %d hours for which decisions are kept")
+      :format(recovery.RETENTION // 7200)
+  end
   for _, name in ipairs { "primary", "secondary" } do
     pcall(recovery.finish, db[name], gid, "A", core.clock() + 2)
   end

@@ -50,8 +50,8 @@ local function note_named(tx, text)
   for _, name in ipairs(names) do tx:touch(tx.db:spec(name), nil) end
 end
 
---- Protocols that need to know in any case: the others need it only when the sides turn out to
---- differ, which the number of rows of such a statement does not tell.
+--- Protocols that need to know in any case: the others need it only when the secondary's journal
+--- has entries.
 local JOURNALS = { journaled = true, primary_only = true, secondary_only = true }
 
 --- Notes what `statement` (a string, or a table with `touches`) writes.
@@ -63,7 +63,17 @@ function touched.by_statement(tx, statement, text)
     note_given(tx, statement.touches)
   elseif JOURNALS[tx.mode] then
     note_named(tx, text)
+  else
+    tx.unnamed = tx.unnamed or {}
+    table.insert(tx.unnamed, text)
   end
+end
+
+--- Notes what statements write that were let pass until now.
+---@param tx dualdb.Transaction
+function touched.name_all(tx)
+  for _, text in ipairs(tx.unnamed or {}) do note_named(tx, text) end
+  tx.unnamed = nil
 end
 
 return touched

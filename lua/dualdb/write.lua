@@ -6,6 +6,7 @@ local core = require "dualdb.core"
 local current = require "dualdb.current"
 local errors = require "dualdb.errors"
 local gids = require "dualdb.gid"
+local log = require "dualdb.log"
 local participants = require "dualdb.participants"
 local protocol = require "dualdb.protocol"
 local recovery = require "dualdb.recovery"
@@ -108,6 +109,15 @@ local function may_follow(db, call, err)
   return first or ok and #list > 0
 end
 
+--- A row that waits for its replay is replayed here, once.
+local function may_replay(db, call, err)
+  if not err.awaits_replay or call.replayed then return false end
+  call.replayed = true
+  local ok, results = pcall(function() return db:journal():replay { models = { err.model } } end)
+  if not ok then log.emit("debug", "journal: " .. tostring(results)) end
+  return ok
+end
+
 local OPTIONS = { defer = "boolean" }
 
 local function check_options(options)
@@ -147,7 +157,8 @@ function write.run(db, fn, options)
     local err = how
     participants.blame(call, err)
     local again = errors.is(err) and err.outcome == "not_applied"
-      and (err.retryable or may_follow(db, call, err))
+      and (err.retryable or may_replay(db, call, err)
+        or not err.awaits_replay and may_follow(db, call, err))
     local wait = retry_wait(policy, attempts)
     if not again or core.clock() + wait >= deadline then error(err, 0) end
     core.sleep(wait)

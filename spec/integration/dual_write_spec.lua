@@ -204,6 +204,35 @@ describe("a dual write", function()
       assert.equal(2, on_both(id).room)
     end)
 
+  --- What a write to the secondary alone leaves: a changed row, and its key in the journal there.
+  local function write_on_the_secondary_alone(id, set)
+    local journal, row = require "dualdb.journal", require "dualdb.row"
+    local spec = db:spec "Message"
+    db.secondary:transaction(function(conn)
+      conn:execute(("update %s set %s where id = ?"):format(NAME, set), id)
+      journal.add_keys(conn, spec, { row.pack_key(spec, id) }, "another-machine")
+    end)
+  end
+
+  for _, protocol in ipairs { "a1", "a2", "journaled" } do
+    it(("does not go over what the secondary alone was written, by %s"):format(protocol), function()
+      local writer <close> = open { policy = { commit = protocol } }
+      local id = writer.Message:insert { room = 1, content = "first" }.id
+      write_on_the_secondary_alone(id, "content = 'alone'")
+      local _, how = writer:write(function(tx) return tx:update("Message", id, { room = 2 }) end)
+      assert.equal(2, how.attempts)
+      local row = on_both(id)
+      assert.same({ 2, "alone" }, { row.room, row.content })
+
+      write_on_the_secondary_alone(id, "content = 'again'")
+      writer:write(function(tx) tx:execute(("update %s set room = room + 1"):format(NAME)) end)
+      for _, side in ipairs { writer.primary, writer.secondary } do
+        row = writer.Message:get_from(side, id)
+        assert.same({ 3, "again" }, { row.room, row.content })
+      end
+    end)
+  end
+
   local function reject_duplicate_rooms_late()
     db.secondary:execute(("alter table %s add constraint spec_once unique (room) deferrable "
       .. "initially deferred"):format(NAME))

@@ -16,8 +16,8 @@
  * -DRMP / -DRPM : replay M->P / P->M run (2 slots each)
  * -DSTRICT rule 6 rolls back (default: available, commits and marks the key dirty on M). An update on P writes M's whole row
  *   (-DPARTIAL: only the columns given)
- * ASKP: writers of kinds 1 and 2 fail when P's journal has the key, asked after their statement there. The code does not do it
- *   yet (README.md). DELSEEN is the default (delete exactly the journal rows listed before the state was read)
+ * Writers of kinds 1 and 2 fail when P's journal has the key, asked after their statement there (M_NOASK: they do not ask).
+ *   DELSEEN is the default (delete exactly the journal rows listed before the state was read)
  * Mutations: M_DELALL (delete every journal row of the key, under the lock) M_DELAFTER (.. after letting go of the lock)
  *   M_LISTLATE (list after reading the state)  M_PIPE (BEGIN,write,COMMIT to P in one batch; on time-out the lock on M goes)
  *   M_RELEARLY (M's lock let go before P is written)  M_DELFIRST (journal rows deleted + M committed, then P commits)
@@ -140,7 +140,7 @@ proctype Writer(byte x, kind, op) {
   :: kind != 3 ->
      stmt(P, x, op, rp);
      if :: rp > 1 -> goto fail :: else fi;
-#ifdef ASKP
+#ifndef M_NOASK
      if :: atomic { DIRTY(P) -> goto fail } :: atomic { !DIRTY(P) -> skip } fi;
 #endif
      if
