@@ -333,4 +333,6 @@ void dd_open_dual(lua_State *L) {
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
+    lua_pushinteger(L, DD_DUAL_MUST);
+    lua_setfield(L, -2, "DUAL_MUST");
 }

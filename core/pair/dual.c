@@ -97,7 +97,8 @@ static dd_status queue(dd_dual *dual, const char *sql, const dd_value *params, u
 static dd_status check_rows(dd_dual *dual, unsigned at, const dd_result *result, dd_err *err) {
     const int64_t expected = dual->sent[at].expected;
     if (expected < 0 || result->affected == (uint64_t)expected) return DD_OK;
-    if (dual->lenient || dual->sent[at].number == DD_DUAL_GUARD) {
+    const uint32_t number = dual->sent[at].number;
+    if ((dual->lenient && number != DD_DUAL_MUST) || number == DD_DUAL_GUARD) {
         dd_buf_add(&dual->mismatches, &dual->sent[at].number, sizeof dual->sent[at].number);
         return DD_OK;
     }

@@ -82,6 +82,8 @@ DD_MUST_CHECK dd_status dd_dual_primary(dd_dual *dual, const char *sql, const dd
 DD_MUST_CHECK dd_status dd_dual_secondary(dd_dual *dual, const char *sql, const dd_value *params,
                                           unsigned count, int64_t expected, uint32_t number,
                                           dd_err *err);
+/* The number of a statement that is never lenient. */
+#define DD_DUAL_MUST (UINT32_MAX - 1)
 /* Sends a query to the secondary behind all else, without waiting. When it finds rows that is noted
  * under DD_DUAL_GUARD; it never fails the write. */
 #define DD_DUAL_GUARD UINT32_MAX

@@ -4,11 +4,13 @@
 --- stays idle.
 ---
 --- Both rows move in one dual write or neither does: one that reaches a single side has nothing to
---- say of the other. So the numbers of the beats are equal, but for a write whose second commit is
+--- say of the other. So the numbers of the beats are equal, but for writes whose second commit is
 --- still to come; a deciding side whose number is the lower one was restored from an older copy.
+--- That holds for writes that the same side decides, so there is a row for either.
 
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
+local protocol = require "dualdb.protocol"
 
 local heartbeat = {}
 
@@ -23,15 +25,24 @@ local FIRST = {
 }
 local THERE = "select beat from dualdb_heartbeat where project = ?"
 
+--- The name of the row for writes that a side decides.
+local function row_name(db, decider)
+  return decider == "secondary" and db.name .. " a2" or db.name
+end
+
 --- Makes the project's rows, by themselves: a first row inside a dual write would make others wait
---- for its commit. The next beat finds them.
-local function make_rows(db)
+--- for its commit. The next beat finds them. Returns whether one was missing.
+local function make_rows(db, project)
+  local absent = false
   for name, insert in pairs(FIRST) do
     db[name]:with(function(conn)
       conn:set_timeout(SHORT)
-      if not conn:query(THERE, db.name)[1] then conn:execute(insert, db.name) end
+      if conn:query(THERE, project)[1] then return end
+      absent = true
+      conn:execute(insert, project)
     end)
   end
+  return absent
 end
 
 --- Age of the oldest change that waits in the primary's journal for the secondary, in microseconds
@@ -75,17 +86,22 @@ end
 
 local function beat(tx)
   local db = tx.db
-  if not tx:query(THERE, db.name)[1] then return make_rows(db) end
+  local project = row_name(db, protocol.decider(tx.mode))
+  local made = rawget(db, "heartbeats")  -- rows that are known to be there, on both sides
+  if not made[project] then
+    made[project] = true
+    if make_rows(db, project) then return end
+  end
   local waiting = tx:query(WAITING, tx.gid)[1]
-  local mine = tx:query(without_strict_snapshots(tx, TAKE), db.name)[1]
+  local mine = tx:query(without_strict_snapshots(tx, TAKE), project)[1]
   if not mine then return end
   local now, number = core.wall_clock(), mine.beat + 1
   local bound = tx.began_at
   if waiting then bound = math.min(bound, now - waiting.age) end
   tx.dual:execute("primary", without_strict_snapshots(tx, BEAT.primary), number, tx.began_at,
-    db.name)
+    project)
   tx.dual:secondary(BEAT.secondary, "iiittt",
-    core.pack("iiittt", { number, bound, now, tx.gid, db.name, db.name }))
+    core.pack("iiittt", { number, bound, now, tx.gid, project, project }))
 end
 
 --- Puts a beat into the dual write, when one is due. Called as the last of its statements, before
@@ -99,20 +115,21 @@ function heartbeat.ride(tx)
 end
 
 local AT = "select beat, (extract(epoch from at) * 1000000)::bigint as at "
-  .. "from dualdb_heartbeat where project = ?"
+  .. "from dualdb_heartbeat where project in (?, ?) and beat > 0 order by at desc limit 1"
 
 --- The moment, in microseconds of core.wall_clock(), before which the secondary lacks nothing; nil
 --- when it is not known. Asks the secondary.
 ---@param db dualdb.Database
 ---@return integer|nil
 function heartbeat.complete_until(db)
-  local ok, rows = pcall(db.secondary.query, db.secondary, AT, db.name)
+  local ok, rows = pcall(db.secondary.query, db.secondary, AT, row_name(db, "primary"),
+    row_name(db, "secondary"))
   if not ok then
     -- There is no such table yet, or it is not for this user.
     if errors.is(rows) and (rows.class == "schema" or rows.class == "auth") then return nil end
     error(rows, 0)
   end
-  return rows[1] and rows[1].beat > 0 and rows[1].at or nil
+  return rows[1] and rows[1].at or nil
 end
 
 --- The seconds that the secondary can be behind at most, by this machine's clock and that of the
@@ -130,13 +147,15 @@ function heartbeat.seconds_since(moment)
   return math.max(0, core.wall_clock() - moment) / 1000000
 end
 
---- The numbers of the last beat on the two sides; nil for a side that has none.
+--- The numbers of the last beat on the two sides, of writes that one of them decides (default the
+--- primary); nil for a side that has none.
 ---@param db dualdb.Database
+---@param decider "primary"|"secondary"|nil
 ---@return integer|nil, integer|nil
-function heartbeat.numbers(db)
+function heartbeat.numbers(db, decider)
   local found = {}
   for i, side in ipairs { db.primary, db.secondary } do
-    local row = side:query(THERE, db.name)[1]
+    local row = side:query(THERE, row_name(db, decider))[1]
     found[i] = row and row.beat
   end
   return found[1], found[2]

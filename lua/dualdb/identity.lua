@@ -97,8 +97,8 @@ end
 local function is_behind(db, name)
   local at = name == "primary" and 1 or 2
   for attempt = 1, 4 do
-    local there = select(3 - at, heartbeat.numbers(db)) or 0
-    local here = select(at, heartbeat.numbers(db)) or 0
+    local there = select(3 - at, heartbeat.numbers(db, name)) or 0
+    local here = select(at, heartbeat.numbers(db, name)) or 0
     if here >= there then return false end
     if attempt < 4 then core.sleep(0.1) end
   end

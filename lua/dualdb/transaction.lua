@@ -64,7 +64,8 @@ function Transaction:touch_all(spec, keys)
   note_in(self.touched, spec.name, keys)
   local number = #self.numbered + 1
   self.numbered[number] = { model = spec.name, keys = keys }
-  return number
+  -- Other rows than meant may have been met, of which nobody knows the keys: never let pass.
+  return spec.key_folds and core.DUAL_MUST or number
 end
 
 --- What the notes with the numbers are of, in the form of `touched`.

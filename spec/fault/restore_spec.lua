@@ -4,6 +4,7 @@
 local bank = require "spec.support.bank"
 local child = require "spec.support.child"
 local cli = require "spec.support.cli"
+local heartbeat = require "dualdb.heartbeat"
 local pair = require "spec.support.pair"
 local sandbox = require "dualdb.sandbox"
 local servers = require "spec.support.servers"
@@ -42,13 +43,14 @@ describe("recovery after the deciding side was restored from a backup", function
   end)
 
   --- A move that the heartbeat rides on: it does once a second.
-  local function move_with_heartbeat()
+  local function move_with_heartbeat(case)
+    local writer <close> = bank.open { breaker = { failures = 1000 }, commit = case.commit }
     local function beat()
-      return pair.value(db.primary, "select beat as v from dualdb_heartbeat where project = 'spec'")
+      return heartbeat.numbers(writer, case.side) or 0
     end
     local before = beat()
     wait.wait_until("a heartbeat rides on a move", function()
-      db:write(bank.move(bank.id(), 3, 4, 1))
+      writer:write(bank.move(bank.id(), 3, 4, 1))
       return beat() > before
     end)
   end
@@ -59,7 +61,7 @@ describe("recovery after the deciding side was restored from a backup", function
   } do
     it(("decides nothing before a person does: the %s, %s"):format(case.side, case.commit),
         function()
-      move_with_heartbeat()
+      move_with_heartbeat(case)
       db:recover()
       local data = data_directory(case.side)
       local copy = data .. ".backup"
@@ -67,7 +69,7 @@ describe("recovery after the deciding side was restored from a backup", function
       sandbox.stop(case.side)
       sh(("cp -a '%s' '%s'"):format(data, copy))
       sandbox.start(case.side)
-      move_with_heartbeat()
+      move_with_heartbeat(case)
       child.lua(bank.mover(bank.id(), ('{ commit = "%s" }'):format(case.commit)),
         { DUALDB_CRASH_AT = case.step }):finish()
       sandbox.stop(case.side)

@@ -234,6 +234,7 @@ local WIDE = {
 ---@field statements { primary: dualdb.Statements, secondary: dualdb.Statements }
 ---@field uncovered string[] columns that the secondary has beyond the primary's
 ---@field estimated_rows integer
+---@field key_folds boolean    a server takes keys for the same whose texts differ
 ---@field recheck number       seconds that a difference has to last, unchanged on both sides
 
 --- Both tables as one spec. Fails with class `config` for what the model says wrongly and `schema`
@@ -281,7 +282,10 @@ function pairing.resolve(model, schema, sides)
     -- An enum is ordered by index on one side and by its text on the other.
     local type_name = columns[i].primary.type
     if type_name == "enum" or type_name == "set" then spec.ordered = false end
+    local collation = columns[i].kind == "t" and columns[i].primary.collation
+    if collation and not collations.is_strict(collation) then spec.key_folds = true end
   end
+  spec.key_folds = spec.key_folds or folding(columns) ~= nil and next(folding(columns)) ~= nil
   spec.statements = {
     primary = sql.statements(sides.primary.driver, primary_name, spec.names, spec.key_count),
     secondary = sql.statements(sides.secondary.driver, secondary_name, secondary_names,
