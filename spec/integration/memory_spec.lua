@@ -10,8 +10,8 @@ local MIB = 1024 * 1024
 local WIDTH = 8 * MIB
 --- What README.md promises: so much, and ten times the largest row.
 local LIMIT = 24 * MIB + 10 * WIDTH
---- Peaks of the same command differ by a batch on either side that was read ahead or was not; if all
---- rows were held, they would differ by twice this and more.
+--- Peaks of the same command differ by a batch on either side that was read ahead or was not; if
+--- all rows were held, they would differ by twice this and more.
 local MARGIN = 3 * WIDTH
 --- Numbers of rows that are to need the same.
 local FEW, MANY = 3, 9
