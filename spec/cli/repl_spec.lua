@@ -36,7 +36,7 @@ describe("the prompt", function()
     end
     function self.finish()
       keys:close()
-      wait.wait_until("the prompt ends", function() return dir:read("code") end)
+      wait.wait_until("the prompt ends", function() return dir:read("code") end, 30)
       local screen = self.screen()
       for _, name in ipairs { "DUALDB_PRIMARY_URL", "DUALDB_SECONDARY_URL" } do
         local secret = os.getenv(name):match(":([^:@/]+)@")

@@ -218,7 +218,9 @@ describe("a dual write whose", function()
     local writer = child.lua(bank.mover(id, ('{ commit = "%s", deadline = 3, '
       .. 'breaker = { failures = 1000 } }'):format(commit)),
       { DUALDB_CRASH_AT = step, DUALDB_CRASH_MODE = "stop" })
-    wait.wait_until("the process stops", function() return child.state(writer.pid) == "T" end)
+    wait.wait_until("the process stops", function()
+      return child.state(writer.pid) == "T"
+    end, 30)
     return writer, id
   end
 

@@ -66,7 +66,9 @@ describe("a dual write whose process", function()
           matrix.watched(protocol.name, step.name, "stops", function()
         local id = bank.id()
         local writer = start(protocol, step, "stop", id)
-        wait.wait_until("the process stops", function() return child.state(writer.pid) == "T" end)
+        wait.wait_until("the process stops", function()
+          return child.state(writer.pid) == "T"
+        end, 30)
         local list, failures = db:recover()
         assert.same({}, failures)
         for _, item in ipairs(list) do assert.is_nil(item.error) end
@@ -85,7 +87,9 @@ describe("a dual write whose process", function()
       local id = bank.id()
       local writer = start({ policy = ('{ commit = "%s" }'):format(step:sub(1, 2)) },
         { name = step }, "stop", id)
-      wait.wait_until("the process stops", function() return child.state(writer.pid) == "T" end)
+      wait.wait_until("the process stops", function()
+        return child.state(writer.pid) == "T"
+      end, 30)
       writer:signal(SIGKILL)
       writer:finish()
       heal()

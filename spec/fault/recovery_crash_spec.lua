@@ -43,7 +43,9 @@ describe("after a dual write", function()
   end
 
   local function is_stopped(process)
-    wait.wait_until("the process stops", function() return child.state(process.pid) == "T" end)
+    wait.wait_until("the process stops", function()
+      return child.state(process.pid) == "T"
+    end, 30)
   end
 
   local RECOVER = [[

@@ -39,7 +39,9 @@ describe("a dual write survives that a server is killed:", function()
     local writer = child.lua(bank.mover(id, ('{ commit = "%s", deadline = 5, '
       .. 'breaker = { failures = 1000 } }'):format(protocol.name)),
       { DUALDB_CRASH_AT = step.name, DUALDB_CRASH_MODE = "stop" })
-    wait.wait_until("the process stops", function() return child.state(writer.pid) == "T" end)
+    wait.wait_until("the process stops", function()
+      return child.state(writer.pid) == "T"
+    end, 30)
     return writer, id
   end
 
