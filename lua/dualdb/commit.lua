@@ -149,7 +149,8 @@ local function decide(db, tx, call, deadline)
   elseif doubtful then
     -- The server could not wait for its standby: see on a session of its own that the row is there.
     if recovery.fence(db[protocol.decider(tx.mode)], tx.gid) ~= "C" then
-      errors.raise("ambiguous", "the decision of %s is not durable", tx.gid)
+      error(errors.make("ambiguous", ("the decision of %s is not durable"):format(tx.gid),
+        { outcome = "unknown", gid = tx.gid }), 0)
     end
     how.doubtful = true
   end

@@ -5,6 +5,7 @@
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local heartbeat = require "dualdb.heartbeat"
+local setup = require "dualdb.setup"
 
 local identity = {}
 
@@ -40,17 +41,10 @@ end
 
 local OTHER = { primary = "secondary", secondary = "primary" }
 
-local PUT = {
-  mysql = "insert into dualdb_meta (name, value) values (?, ?) on duplicate key update "
-    .. "value = values(value)",
-  postgres = "insert into dualdb_meta (name, value) values (?, ?) on conflict (name) do update "
-    .. "set value = excluded.value",
-}
-
 --- Each side keeps what the other was: a restored side would remember itself as it was then.
 local function remember(db, name, id)
   local keeper = db[OTHER[name]]
-  keeper:execute(PUT[keeper.driver], "identity:" .. name, id)
+  setup.put(keeper, keeper.driver, "identity:" .. name, id)
 end
 
 local function remembered(db, name)

@@ -105,6 +105,15 @@ local INSERT_ABSENT = {
   postgres = "insert into dualdb_meta (name, value) values (?, ?) on conflict (name) do nothing",
 }
 
+--- Writes one fact about the pair into a side's dualdb_meta.
+---@param conn any   a side or a connection of it
+---@param driver "mysql"|"postgres"
+---@param name string
+---@param value string
+function setup.put(conn, driver, name, value)
+  conn:execute(INSERT[driver], name, value)
+end
+
 local function entries()
   return {
     setup_version = tostring(setup.VERSION),
@@ -230,7 +239,7 @@ function setup.run(db)
   for _, side in ipairs { db.primary, db.secondary } do
     for _, statement in ipairs(TABLES[side.driver]) do side:execute(statement) end
     side:transaction(function(conn)
-      for name, value in pairs(entries()) do conn:execute(INSERT[side.driver], name, value) end
+      for name, value in pairs(entries()) do setup.put(conn, side.driver, name, value) end
     end)
   end
   setup.make_quarantine(db)
