@@ -7,7 +7,7 @@ local gid = require "dualdb.gid"
 local setup = {}
 
 --- Version of the tables below; raised with each change of them.
-setup.VERSION = 2
+setup.VERSION = 3
 
 --- The same tables on both sides, so that a change of the protocol or of the side that decides
 --- needs none of its own.
@@ -20,6 +20,11 @@ setup.VERSION = 2
 ---                    NULL stands for the model as a whole. `state` is open, conflict or
 ---                    quarantined.
 --- dualdb_heartbeat   when a dual write last reached this side, for each project
+--- dualdb_sync        a full sync that writes this side and is not through: what it is of
+--- dualdb_sync_range  how far it is: for each range of keys the last one that was copied, in the
+---                    same transaction as its rows. Keys are packed; NULL stands for no bound.
+--- dualdb_set_aside   indexes and foreign keys of the secondary's tables that are made again when
+---                    a load is through: kind is index, unique or foreign_key
 local TABLES = {
   mysql = {
     [[
@@ -55,6 +60,25 @@ create table if not exists dualdb_heartbeat (
   beat bigint unsigned not null,
   at timestamp(6) not null
 ) engine = InnoDB]],
+    [[
+create table if not exists dualdb_sync (
+  model varchar(255) character set utf8mb4 collate utf8mb4_bin not null primary key,
+  mode varchar(12) character set ascii not null,
+  fingerprint varchar(64) character set ascii collate ascii_bin not null,
+  started_at timestamp(6) not null default current_timestamp(6)
+) engine = InnoDB]],
+    [[
+create table if not exists dualdb_sync_range (
+  model varchar(255) character set utf8mb4 collate utf8mb4_bin not null,
+  id int not null,
+  reached longblob,
+  through longblob,
+  done int not null default 0,
+  rows_read bigint not null default 0,
+  rows_written bigint not null default 0,
+  rows_deleted bigint not null default 0,
+  primary key (model, id)
+) engine = InnoDB]],
   },
   postgres = {
     [[
@@ -89,6 +113,35 @@ create table if not exists dualdb_heartbeat (
   project varchar(64) collate "C" not null primary key,
   beat bigint not null,
   at timestamptz not null
+)]],
+    [[
+create table if not exists dualdb_sync (
+  model text collate "C" not null primary key,
+  mode varchar(12) not null,
+  fingerprint varchar(64) collate "C" not null,
+  started_at timestamptz not null default clock_timestamp()
+)]],
+    [[
+create table if not exists dualdb_sync_range (
+  model text collate "C" not null,
+  id integer not null,
+  reached bytea,
+  through bytea,
+  done integer not null default 0,
+  rows_read bigint not null default 0,
+  rows_written bigint not null default 0,
+  rows_deleted bigint not null default 0,
+  primary key (model, id)
+)]],
+    [[
+create table if not exists dualdb_set_aside (
+  tab text collate "C" not null,
+  name text collate "C" not null,
+  model text collate "C" not null,
+  kind varchar(12) not null,
+  definition text not null,
+  set_aside_at timestamptz not null default clock_timestamp(),
+  primary key (tab, name)
 )]],
   },
 }
