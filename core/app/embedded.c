@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bind/core.h"
+#include "bind/worker.h"
 
 /* Loads the source that upvalue 1 points to and runs it as require would. */
 static int load_embedded(lua_State *L) {
@@ -17,6 +18,11 @@ static int load_embedded(lua_State *L) {
     return 1;
 }
 
+static int open_embedded(lua_State *L) {
+    dd_open_embedded(L);
+    return 0;
+}
+
 void dd_open_embedded(lua_State *L) {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     for (const dd_embedded *source = dd_embedded_sources; source->name; source++) {
@@ -27,4 +33,6 @@ void dd_open_embedded(lua_State *L) {
     lua_pushcfunction(L, luaopen_dualdb_core);
     lua_setfield(L, -2, "dualdb.core");
     lua_pop(L, 1);
+    lua_pushcfunction(L, open_embedded);
+    lua_setfield(L, LUA_REGISTRYINDEX, DD_WORKER_OPENS);
 }

@@ -2,6 +2,7 @@
 
 #include <lauxlib.h>
 
+#include "bind/background.h"
 #include "bind/breaker.h"
 #include "bind/classify.h"
 #include "bind/conn.h"
@@ -12,6 +13,7 @@
 #include "bind/rows.h"
 #include "bind/system.h"
 #include "bind/value.h"
+#include "bind/worker.h"
 #include "row/kind.h"
 
 #ifndef DD_VERSION
@@ -32,6 +34,8 @@ int luaopen_dualdb_core(lua_State *L) {
     dd_open_crossing(L);
     dd_open_dual(L);
     dd_open_jobs(L);
+    dd_open_worker(L);
+    dd_open_background(L);
     dd_open_breaker(L);
     dd_open_classify(L);
     dd_open_system(L);

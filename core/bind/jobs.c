@@ -2,8 +2,7 @@
 
 #include <lauxlib.h>
 
-#include "bind/conn.h"
-#include "bind/crossing.h"
+#include "bind/arguments.h"
 #include "bind/error.h"
 #include "bind/value.h"
 #include "pair/compare.h"
@@ -27,36 +26,6 @@ typedef struct job {
     dd_value *values;          /* room for one row, with a transform */
     dd_transform apply;
 } job;
-
-/* ---- reading the argument table at index 1 ---- */
-
-static const char *text_field(lua_State *L, const char *name) {
-    lua_getfield(L, 1, name);
-    if (lua_type(L, -1) != LUA_TSTRING) dd_raise_usage(L, "%s: text expected", name);
-    return lua_tostring(L, -1); /* stays on the stack, so the pointer lives */
-}
-
-static dd_lua_conn *conn_field(lua_State *L, const char *name) {
-    lua_getfield(L, 1, name);
-    return dd_check_conn(L, lua_gettop(L));
-}
-
-static int function_field(lua_State *L, const char *name, bool required) {
-    lua_getfield(L, 1, name);
-    if (lua_isnil(L, -1) && !required) return 0;
-    if (!lua_isfunction(L, -1)) dd_raise_usage(L, "%s: function expected", name);
-    return lua_gettop(L);
-}
-
-static dd_crossing *crossing_field(lua_State *L) {
-    lua_getfield(L, 1, "crossing");
-    return lua_isnil(L, -1) ? NULL : dd_check_crossing(L, lua_gettop(L));
-}
-
-static const char *kinds_field(lua_State *L, unsigned *count) {
-    text_field(L, "kinds");
-    return dd_check_kinds(L, lua_gettop(L), count);
-}
 
 /* ---- callbacks ---- */
 
@@ -189,45 +158,38 @@ static int raise_job(job *j, const dd_err *err) {
     return lua_error(j->L);
 }
 
-/* copy { source, target, query, kinds, table, columns, transform|nil, crossing|nil, refused|nil,
- *        progress|nil } -> { rows_read, rows_written, rows_refused, bytes }
+/* copy { (what dd_arg_copy reads), transform|nil, refused|nil, progress|nil } ->
+ * { rows_read, rows_written, rows_refused, bytes }
  * refused(row, index of the column or nil, reason) is called for rows that the target cannot hold. */
 static int core_copy(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
-    unsigned count;
     job j = begin_job(L);
-    dd_copy_spec spec = {0};
-    dd_lua_conn *source = conn_field(L, "source"), *target = conn_field(L, "target");
-    spec.source = source->conn;
-    spec.target = target->conn;
-    spec.query = text_field(L, "query");
-    spec.kinds = kinds_field(L, &count);
-    spec.table = text_field(L, "table");
-    spec.columns = text_field(L, "columns");
-    j.transform = function_field(L, "transform", false);
-    j.refused = function_field(L, "refused", false);
-    j.progress = function_field(L, "progress", false);
+    dd_copy_spec spec;
+    dd_lua_conn *conns[2];
+    unsigned count = dd_arg_copy(L, &spec, conns);
+    luaL_checkstack(L, 20, "copy");
+    j.transform = dd_arg_function(L, "transform", false);
+    j.refused = dd_arg_function(L, "refused", false);
+    j.progress = dd_arg_function(L, "progress", false);
     j.count = count;
-    spec.crossing = crossing_field(L);
     spec.refused = j.refused ? tell_refused : NULL;
     spec.transform = job_transform(&j, spec.kinds, count);
     spec.progress = j.progress ? tell_copy_progress : NULL;
     spec.context = &j;
-    luaL_checkstack(L, 20, "copy");
 
     dd_copy_progress result;
     dd_err err;
-    source->busy = target->busy = true;
+    conns[0]->busy = conns[1]->busy = true;
     dd_status status = dd_copy(&spec, &result, &err);
-    source->busy = target->busy = false;
+    conns[0]->busy = conns[1]->busy = false;
     if (status) return raise_job(&j, &err);
     push_copy_result(L, &result);
     return 1;
 }
 
-/* compare { primary, secondary, primary_query, secondary_query, kinds, key_columns, ordered,
- *           expected_rows|nil, spill_directory|nil, transform|nil, crossing|nil, difference,
+/* compare { primary, secondary, primary_query, primary_param_kinds|nil, primary_params|nil,
+ *           secondary_query, kinds, key_columns, ordered, expected_rows|nil, spill_directory|nil, transform|nil, crossing|nil, difference,
  *           digests|nil, progress|nil } ->
  * { rows_primary, rows_secondary, differences, chunks }
  * difference(kind, key, primary, secondary) gets the rows that are known, or with `digests` only
@@ -238,35 +200,32 @@ static int core_compare(lua_State *L) {
     unsigned count;
     job j = begin_job(L);
     dd_compare_spec spec = {0};
-    dd_lua_conn *primary = conn_field(L, "primary"), *secondary = conn_field(L, "secondary");
+    luaL_checkstack(L, 40, "compare");
+    dd_lua_conn *primary = dd_arg_conn(L, "primary"), *secondary = dd_arg_conn(L, "secondary");
     spec.conn[0] = primary->conn;
     spec.conn[1] = secondary->conn;
-    spec.query[0] = text_field(L, "primary_query");
-    spec.query[1] = text_field(L, "secondary_query");
-    spec.kinds = kinds_field(L, &count);
-    lua_getfield(L, 1, "key_columns");
-    lua_Integer key_columns = luaL_checkinteger(L, -1);
+    spec.query[0] = dd_arg_text(L, "primary_query");
+    spec.query[1] = dd_arg_text(L, "secondary_query");
+    spec.params[0] = dd_arg_params(L, "primary_param_kinds", "primary_params");
+    spec.kinds = dd_arg_kinds(L, "kinds", &count);
+    lua_Integer key_columns = dd_arg_integer(L, "key_columns", 0);
     if (key_columns < 1 || key_columns > (lua_Integer)count)
         return dd_raise_usage(L, "key_columns: 1 to the number of columns expected");
     spec.key_columns = (unsigned)key_columns;
-    lua_getfield(L, 1, "ordered");
-    spec.ordered = lua_toboolean(L, -1);
-    lua_getfield(L, 1, "expected_rows");
-    lua_Integer expected = luaL_optinteger(L, -1, 0);
+    spec.ordered = dd_arg_flag(L, "ordered");
+    lua_Integer expected = dd_arg_integer(L, "expected_rows", 0);
     spec.expected_rows = expected > 0 ? (uint64_t)expected : 0;
     lua_getfield(L, 1, "spill_directory");
     spec.spill_directory = luaL_optstring(L, -1, NULL);
-    j.transform = function_field(L, "transform", false);
-    j.difference = function_field(L, "difference", true);
-    lua_getfield(L, 1, "digests");
-    j.digests = lua_toboolean(L, -1);
-    j.progress = function_field(L, "progress", false);
+    j.transform = dd_arg_function(L, "transform", false);
+    j.difference = dd_arg_function(L, "difference", true);
+    j.digests = dd_arg_flag(L, "digests");
+    j.progress = dd_arg_function(L, "progress", false);
     spec.transform = job_transform(&j, spec.kinds, count);
-    spec.crossing = crossing_field(L);
+    spec.crossing = dd_arg_crossing(L);
     spec.difference = tell_difference;
     spec.progress = j.progress ? tell_compare_progress : NULL;
     spec.context = &j;
-    luaL_checkstack(L, 20, "compare");
 
     dd_compare_result result;
     dd_err err;

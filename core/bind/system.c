@@ -66,6 +66,13 @@ static int core_width(lua_State *L) {
     return 1;
 }
 
+/* processors() that are at work */
+static int core_processors(lua_State *L) {
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    lua_pushinteger(L, count > 0 ? count : 1);
+    return 1;
+}
+
 static int core_pid(lua_State *L) {
     lua_pushinteger(L, getpid());
     return 1;
@@ -198,6 +205,7 @@ static const luaL_Reg functions[] = {
     {"interrupt_clear", core_interrupt_clear},
     {"isatty", core_isatty},
     {"width", core_width},
+    {"processors", core_processors},
     {"pid", core_pid},
     {"kill", core_kill},
     {"hostname", core_hostname},

@@ -15,6 +15,7 @@
 
 #include "db/db.h"
 #include "pair/crossing.h"
+#include "pair/reader.h"
 #include "pair/transform.h"
 
 typedef enum { DD_MISSING, DD_EXTRA, DD_CHANGED } dd_difference_kind;
@@ -41,6 +42,7 @@ typedef struct dd_compare_result {
 typedef struct dd_compare_spec {
     dd_conn *conn[2];          /* primary, secondary */
     const char *query[2];      /* key columns first */
+    dd_query_params params[2]; /* of the queries; the secondary reads faster without any */
     const char *kinds;
     unsigned key_columns;
     bool ordered;

@@ -2,7 +2,7 @@
 
 #include "pair/reader.h"
 
-#define PROGRESS_SECONDS 1.0
+#define PROGRESS_SECONDS 0.1
 
 /* Crosses and loads; *refused is true when the row cannot be held, and nothing of it was sent. */
 static dd_status load_row(const dd_copy_spec *spec, dd_load *load, bool crosses,
@@ -60,21 +60,33 @@ static dd_status load_batch(const dd_copy_spec *spec, dd_load *load, const dd_ba
     return DD_OK;
 }
 
+static void note_last_key(const dd_copy_spec *spec, const dd_batch *batch) {
+    const uint8_t *row = batch->rows.data + batch->offsets[batch->count - 1];
+    dd_buf_clear(spec->last_key);
+    dd_buf_add(spec->last_key, row, dd_row_prefix(row, spec->key_columns));
+}
+
 static dd_status load_all(const dd_copy_spec *spec, dd_reader *reader, dd_load *load,
                           dd_copy_progress *so_far, dd_err *err) {
     dd_buf changed = {0};
     dd_deadline report = dd_deadline_in(PROGRESS_SECONDS);
+    const dd_deadline stop = dd_deadline_in(spec->most_seconds);
     dd_status status = DD_OK;
     for (;;) {
         const dd_batch *batch;
         status = dd_reader_next(reader, &batch, err);
         if (status || !batch) break;
         status = load_batch(spec, load, batch, &changed, so_far, err);
+        if (spec->last_key) note_last_key(spec, batch);
         if (!status && spec->progress && dd_deadline_passed(report)) {
             status = spec->progress(spec->context, so_far, err);
             report = dd_deadline_in(PROGRESS_SECONDS);
         }
         if (status) break;
+        if (dd_deadline_passed(stop) || (spec->most_bytes && so_far->bytes >= spec->most_bytes)) {
+            so_far->stopped = true;
+            break;
+        }
     }
     dd_buf_free(&changed);
     return status;
@@ -82,11 +94,13 @@ static dd_status load_all(const dd_copy_spec *spec, dd_reader *reader, dd_load *
 
 dd_status dd_copy(const dd_copy_spec *spec, dd_copy_progress *result, dd_err *err) {
     *result = (dd_copy_progress){0};
+    if (spec->last_key) dd_buf_clear(spec->last_key);
     dd_load *load;
     dd_reader *reader;
     if (dd_load_open(spec->target, spec->table, spec->columns, spec->kinds, &load, err))
         return DD_FAIL;
-    if (dd_reader_open(spec->source, spec->query, spec->kinds, &reader, err)) {
+    if (dd_reader_open(spec->source, spec->query, spec->params.values, spec->params.count,
+                       spec->kinds, &reader, err)) {
         dd_load_abort(load);
         return DD_FAIL;
     }

@@ -7,7 +7,9 @@ dd_status dd_cursor_open(dd_cursor *cursor, const dd_compare_spec *spec, unsigne
     if (side == 0 && crossing && dd_crossing_has_work(crossing, DD_CROSS_COMPARING))
         cursor->crossing = crossing;
     if (crossing && dd_crossing_settles(crossing)) cursor->settling = crossing;
-    return dd_reader_open(spec->conn[side], spec->query[side], spec->kinds, &cursor->reader, err);
+    const dd_query_params *params = &spec->params[side];
+    return dd_reader_open(spec->conn[side], spec->query[side], params->values, params->count,
+                          spec->kinds, &cursor->reader, err);
 }
 
 /* What the row of either side is compared as. Each side has its own memory for the outcome, but the

@@ -95,11 +95,11 @@ static int start_thread(dd_reader *reader) {
     return failed;
 }
 
-dd_status dd_reader_open(dd_conn *conn, const char *sql, const char *want, dd_reader **out,
-                         dd_err *err) {
+dd_status dd_reader_open(dd_conn *conn, const char *sql, const dd_value *params, unsigned count,
+                         const char *want, dd_reader **out, dd_err *err) {
     *out = NULL;
     dd_stream *stream;
-    if (dd_stream_open(conn, sql, NULL, 0, want, true, &stream, err)) return DD_FAIL;
+    if (dd_stream_open(conn, sql, params, count, want, true, &stream, err)) return DD_FAIL;
     dd_reader *reader = dd_calloc(1, sizeof *reader);
     reader->conn = conn;
     reader->stream = stream;

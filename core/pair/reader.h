@@ -24,9 +24,16 @@ typedef struct dd_batch {
 
 typedef struct dd_reader dd_reader;
 
+/* Parameters of a query; they belong to the caller. */
+typedef struct dd_query_params {
+    const dd_value *values;
+    unsigned count;
+} dd_query_params;
+
 /* Sends the query (dd_stream_open's `bulk` form) and starts the thread. */
-DD_MUST_CHECK dd_status dd_reader_open(dd_conn *conn, const char *sql, const char *want,
-                                       dd_reader **out, dd_err *err);
+DD_MUST_CHECK dd_status dd_reader_open(dd_conn *conn, const char *sql, const dd_value *params,
+                                       unsigned count, const char *want, dd_reader **out,
+                                       dd_err *err);
 /* Waits for the next batch; NULL at the end of the data. The batch is the caller's until the next
  * call. */
 DD_MUST_CHECK dd_status dd_reader_next(dd_reader *reader, const dd_batch **batch, dd_err *err);

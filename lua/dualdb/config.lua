@@ -335,6 +335,7 @@ end
 ---@field policies table|nil              of values that the secondary cannot hold
 ---@field sources { primary: string, secondary: string }
 ---@field project_file string|nil
+---@field project_models table<string, table>|nil   as the project file has them
 
 ---@class dualdb.ConfigOptions
 ---@field project string|nil          the project file; default ./dualdb.lua, which may be missing
@@ -350,7 +351,9 @@ end
 function config.load(opts)
   opts = opts or {}
   local sources = gather(opts)
-  local result = { sources = {}, project_file = sources.project_file }
+  local result = {
+    sources = {}, project_file = sources.project_file, project_models = sources.project.models,
+  }
   local insecure = is_insecure(sources)
   for _, name in ipairs { "primary", "secondary" } do
     local settings, source, single = resolve(name, sources, opts)

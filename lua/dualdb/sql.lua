@@ -211,27 +211,40 @@ local function replaceable(self)
   return " where " .. table.concat(parts, " and ")
 end
 
+--- What an insert on the secondary does where a row with its key is there.
+local function on_conflict(self, names, set)
+  local others = set or without_key(self, names)
+  if #others == 0 and self.folding then others = key_columns(self) end
+  local action = #others == 0 and "nothing"
+    or "update set " .. assignments(others, "%s = excluded.%s")
+  return (" on conflict (%s) do %s%s"):format(self:key_list(), action,
+    self.folding and replaceable(self) or "")
+end
+
 --- Insert, or set the columns that are not the key; of these only those in `set`, when it is given.
 --- `names` and `count` as in insert. MySQL may change a row with another key: there only for rows
 --- whose keys are known to be there. Where the key folds, a row that meets a similar one is left
 --- out: fewer rows are affected.
 function sql:upsert(names, count, set)
   names = names or self.columns
-  local others = set or without_key(self, names)
-  if self.driver == "mysql" then
-    if #others == 0 then
-      local key = self.columns[1]
-      return ("%s on duplicate key update %s = %s"):format(self:insert(names, count),
-                                                          key, key)
-    end
-    return ("%s on duplicate key update %s"):format(self:insert(names, count),
-                                                   assignments(others, "%s = values(%s)"))
+  if self.driver == "postgres" then
+    return self:insert(names, count) .. on_conflict(self, names, set)
   end
-  if #others == 0 and self.folding then others = key_columns(self) end
-  local action = #others == 0 and "nothing"
-    or "update set " .. assignments(others, "%s = excluded.%s")
-  return ("%s on conflict (%s) do %s%s"):format(self:insert(names, count), self:key_list(), action,
-    self.folding and replaceable(self) or "")
+  local others = set or without_key(self, names)
+  if #others == 0 then
+    local key = self.columns[1]
+    return ("%s on duplicate key update %s = %s"):format(self:insert(names, count), key, key)
+  end
+  return ("%s on duplicate key update %s"):format(self:insert(names, count),
+    assignments(others, "%s = values(%s)"))
+end
+
+--- The same on the secondary for the rows of a query, whose columns are those named.
+---@param names string[]
+---@param query string
+function sql:upsert_from(names, query)
+  return ("insert into %s (%s) overriding system value %s%s"):format(self.table,
+    table.concat(names, ", "), query, on_conflict(self, names))
 end
 
 return sql

@@ -40,43 +40,26 @@ local FIELDS = {
   "seconds", "error",
 }
 
-local function copy(db, name, meter, started)
-  meter:start(name)
-  local run = sync.start(db, name, { progress = meter:callback() })
-  meter:finish { rows_read = run.result.rows_read, rows_written = run.result.rows_written }
-  started[#started + 1] = run
-  sync.settle_early(started)
-  return run
-end
-
 --- What an error leaves to say of a model; an interrupt stops all of them.
-local function failed(name, raised, out)
+local function failed(name, raised)
   local err = errors.wrap(raised)
   if err.class == "canceled" then error(err, 0) end
-  out.error(err, name)
   return { model = name, mode = "full", error = err }
 end
 
 --- One model's error does not stop the others.
-local function each(names, out, fn)
+local function each(names, fn)
   local results = {}
   for i, name in ipairs(names) do
     local ok, result = pcall(fn, name)
-    results[i] = ok and result or failed(name, result, out)
+    results[i] = ok and result or failed(name, result)
   end
   return results
 end
 
---- Rows that wait for those of other models go last.
-local function settle(runs, out)
-  local started = {}
-  for _, run in ipairs(runs) do
-    if run.job then started[#started + 1] = run end
-  end
-  local ok, err = pcall(sync.settle, started)
-  if ok then return end
-  for i, run in ipairs(runs) do
-    if run.job and not run.settled then runs[i] = failed(run.result.model, err, out) end
+local function report_errors(models, out)
+  for _, model in ipairs(models) do
+    if model.error then out.error(model.error, model.model) end
   end
 end
 
@@ -144,14 +127,17 @@ function command.command(args, out)
   local models = json.array()
   out.result { models = models, dry_run = args.dry_run or false }
   if args.dry_run then
-    table.move(each(names, out, function(name) return plan(db, name) end), 1, #names, 1, models)
+    table.move(each(names, function(name) return plan(db, name) end), 1, #names, 1, models)
+    report_errors(models, out)
     show_plan(models, out)
     return exit_code(models)
   end
-  local meter, started = progress.new("sync"), {}
-  local runs = each(names, out, function(name) return copy(db, name, meter, started) end)
-  settle(runs, out)
-  for i, run in ipairs(runs) do models[i] = entry_of(run.result or run) end
+  local meter = progress.new("sync")
+  meter:start(names[1])
+  local results = sync.all(db, names, { progress = meter:callback() })
+  meter:finish {}
+  for i, result in ipairs(results) do models[i] = entry_of(result) end
+  report_errors(models, out)
   show_results(models, out)
   report_values(models, out)
   return exit_code(models)

@@ -1,0 +1,94 @@
+--- A chunk of a refresh: a range of keys of both sides is compared, the primary's rows share-locked
+--- until the secondary has committed what differs. Rows that are equal are not written.
+
+local checkpoint = require "dualdb.sync.checkpoint"
+local core = require "dualdb.core"
+local key_range = require "dualdb.sync.key_range"
+local merge = require "dualdb.sync.merge"
+local policies = require "dualdb.policies"
+
+local refresh = {}
+
+local function both(a, b)
+  if a and b then return ("(%s) and (%s)"):format(a, b) end
+  return a or b
+end
+
+--- The key of the last row of the chunk, found without a lock: rows may come and go before it is
+--- compared. nil when it is the range's last chunk.
+local function chunk_end(conn, task, range, limit)
+  local spec, builder = task.spec, task.spec.statements.primary
+  local condition, kinds, values = key_range.condition(builder, spec.key_kinds, range.reached,
+    range.through)
+  return conn:fetch(("select %s from %s%s order by %s limit 1 offset %d"):format(
+    builder:key_list(), builder.table, condition and " where " .. condition or "",
+    builder:key_list(), limit - 1), kinds, values, spec.key_kinds)[1]
+end
+
+local function query(spec, side, condition, lock)
+  local builder = spec.statements[side]
+  return builder:scan(both(spec.filter[side], condition), true) .. builder:lock(lock)
+end
+
+---@param lane dualdb.Lane
+---@param task dualdb.SyncTask
+---@param range dualdb.KeyRange
+function refresh.begin(lane, task, range)
+  local spec = task.spec
+  local work = {
+    kind = refresh, task = task, range = range, limit = task.pace:rows(), started = core.clock(),
+    crossing = policies.crossing(spec),
+  }
+  lane.work = work
+  work.through = chunk_end(lane:conn "primary", task, range, work.limit)
+  local through = work.through or range.through
+  local primary_condition, kinds, values = key_range.condition(spec.statements.primary,
+    spec.key_kinds, range.reached, through)
+  local condition, set, texts = key_range.settings(spec, range.reached, through)
+  local primary, reader = lane:begin_primary(), lane:begin_secondary "reader"
+  if set then reader:execute(set, table.unpack(texts)) end
+  local secondary = lane:begin_secondary "secondary"
+  secondary:execute "set constraints all deferred"
+  local names = { table.unpack(task.written.names) }
+  names[#names + 1] = merge.mark(task)
+  work.job = core.start_stage {
+    primary = primary, secondary = reader, target = secondary,
+    primary_query = query(spec, "primary", primary_condition, not task.snapshot and "share" or nil),
+    primary_param_kinds = kinds, primary_params = values,
+    secondary_query = query(spec, "secondary", condition),
+    kinds = spec.kinds, key_columns = spec.key_count, crossing = work.crossing,
+    worker = task:worker(lane), deletes = task.deletes, make = merge.make(task),
+    table = merge.TABLE, columns = table.concat(names, ", "),
+    stage_kinds = task.written.kinds .. "b", picked = task.written.indexes,
+  }
+end
+
+---@param lane dualdb.Lane
+---@return dualdb.ChunkCounts
+function refresh.finish(lane)
+  local work = lane.work
+  local task, range = work.task, work.range
+  local staged = work.job:finish()
+  local secondary = lane.conns.secondary
+  local counts = {
+    read = staged.rows_primary, written = 0, deleted = 0, bytes = staged.bytes,
+    rows = math.max(staged.rows_primary, staged.rows_secondary), full = work.through ~= nil,
+  }
+  local changes = staged.missing + staged.changed - staged.refused
+  if task.deletes and staged.extra > 0 then counts.deleted = merge.delete(secondary, task) end
+  if changes > 0 then counts.written = merge.upsert(secondary, task, changes) end
+  if counts.deleted + counts.written > 0 then secondary:execute "set constraints all immediate" end
+  local after = {
+    id = range.id, reached = work.through or range.reached, through = range.through,
+    done = work.through == nil,
+  }
+  task:check_journal(secondary)
+  task:note(secondary, after, counts, checkpoint)
+  lane:commit "secondary"
+  lane:commit "reader"
+  lane:commit "primary"
+  range.reached, range.done = after.reached, after.done
+  return counts
+end
+
+return refresh
