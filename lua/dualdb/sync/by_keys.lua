@@ -97,9 +97,9 @@ function by_keys.load(task, range, most)
   return found[#found], #found < most
 end
 
---- Loads all rows into the empty table in one transaction, on this thread: for a transform that is a
---- function of the running program. Returns false, and the error, when the secondary refused one of
---- them; nothing of the load is left then.
+--- Loads all rows into the empty table in one transaction, on this thread: for a transform that is
+--- a function of the running program. Returns false, and the error, when the secondary refused one
+--- of them; nothing of the load is left then.
 ---@param task dualdb.SyncTask
 ---@param progress function|nil
 ---@return boolean, dualdb.Error|nil

@@ -1,5 +1,5 @@
---- How far a full sync of a model is, kept on the side that it writes: each chunk's transaction says
---- so too, so that what is written and what is said are one.
+--- How far a full sync of a model is, kept on the side that it writes: each chunk's transaction
+--- says so too, so that what is written and what is said are one.
 
 local core = require "dualdb.core"
 

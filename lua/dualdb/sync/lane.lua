@@ -1,5 +1,5 @@
---- A lane: connections of its own to both sides, on which one thing at a time is under way. The rows
---- move on the engine's threads; what a transaction begins and ends with is here.
+--- A lane: connections of its own to both sides, on which one thing at a time is under way. The
+--- rows move on the engine's threads; what a transaction begins and ends with is here.
 
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"

@@ -25,7 +25,8 @@ Lanes.__index = Lanes
 
 local lanes = {}
 
---- Seconds between two looks, while something is under way and while not; between two tries at most.
+--- Seconds between two looks, while something is under way and while not; between two tries at
+--- most.
 local LOOK, IDLE, MOST_WAIT = 0.1, 0.01, 2
 --- How often a chunk is tried again for what may pass.
 local MOST_TRIES = 12
@@ -206,17 +207,28 @@ function Lanes:take_by_keys(task)
   end
 end
 
---- The next model that nothing stands before: rows refer to rows that are over. nil when there is
---- none now.
+--- Whether all rows that the model's rows refer to are over, and none of them waits for others.
+local function is_ready(self, name)
+  for _, parent in ipairs(self.parents[name]) do
+    local task = self.is_over[parent]
+    if not task or task.job and not settle.is_done(task.job) then return false end
+  end
+  return true
+end
+
+--- The next model that nothing stands before; nil when there is none now. When all lanes are idle
+--- waiting does not help.
 function Lanes:next_name()
   for i, name in ipairs(self.waiting) do
-    local ready = true
-    for _, parent in ipairs(self.parents[name]) do
-      ready = ready and (self.is_over[parent] or false)
-    end
-    if ready then return table.remove(self.waiting, i) end
+    if is_ready(self, name) then return table.remove(self.waiting, i) end
   end
-  return nil
+  for _, lane in ipairs(self.lanes) do
+    if lane.work then return nil end
+  end
+  for _, task in ipairs(self.tasks) do
+    if task.phase ~= "done" then return nil end
+  end
+  return table.remove(self.waiting, 1)
 end
 
 --- Gives the lane something to do, if there is anything. Models that are under way come first, then
@@ -230,7 +242,7 @@ function Lanes:assign(lane)
   if not name then return end
   task = self.open_task(name)
   if not task then
-    self.is_over[name] = true
+    self.is_over[name] = {}  -- it has no rows to wait for
     return
   end
   self.tasks[#self.tasks + 1] = task
@@ -252,7 +264,7 @@ local function advance(self, task)
     return
   end
   task.phase = "indexes"
-  self.is_over[task.name] = true
+  self.is_over[task.name] = task
   statements.plan(task)
   if not settle.is_done(task.job) and #self.waiting > 0 then
     -- Rows that refer to each other in a circle go once both are there: others may refer to them.

@@ -1,6 +1,7 @@
 --- A chunk of a load: rows of the primary, share-locked until the secondary has committed them, by
---- COPY into the table itself. Where writers are beside it, rows may be there already: then the rows
---- go through a table of the transaction's own, and those that are there become what the primary has.
+--- COPY into the table itself. Where writers are beside it, rows may be there already: then the
+--- rows go through a table of the transaction's own, and those that are there become what the
+--- primary has.
 
 local checkpoint = require "dualdb.sync.checkpoint"
 local core = require "dualdb.core"

@@ -1,5 +1,6 @@
---- What is done to a table of the secondary around its rows: its indexes are set aside before a load
---- and made again after it, by the lanes, beside the rows of other tables; then it is analyzed.
+--- What is done to a table of the secondary around its rows: its indexes are set aside before a
+--- load and made again after it, by the lanes, beside the rows of other tables; then it is
+--- analyzed.
 
 local errors = require "dualdb.errors"
 local log = require "dualdb.log"
@@ -17,6 +18,13 @@ local MEMORY = 512 * 1024 * 1024
 function statements.set_aside(task)
   if task.mode ~= "load" or not task:is_large() or task.result.resumed then return end
   set_aside.take(task.db, task.spec)
+end
+
+--- Whether the planner's knowledge of the table is out of date; the server looks to small changes.
+local function is_changed(task)
+  local result = task:sum()
+  return task.mode == "load"
+    or 20 * (result.rows_written + result.rows_deleted) > task.spec.estimated_rows
 end
 
 --- What is to be done once a model's rows are over.
@@ -37,7 +45,9 @@ function statements.plan(task)
       progress.plural(#pending, "index or key"), #pending == 1 and "is" or "are"),
       { model = task.name, pending = #pending })
   end
-  if not task.error then table.insert(task.statements, { analyze = true }) end
+  if not task.error and is_changed(task) then
+    table.insert(task.statements, { analyze = true })
+  end
   task.left = #task.statements
   if task.left == 0 then task:finish() end
 end

@@ -222,7 +222,8 @@ function Task:note(conn, after, counts)
   checkpoint.advance(conn, self.name, after, counts)
 end
 
---- The secondary alone may have been written meanwhile, by somebody who could not reach the primary.
+--- The secondary alone may have been written meanwhile, by somebody who could not reach the
+--- primary.
 function Task:check_journal(conn)
   local found = conn:query("select count(*) as n from dualdb_journal where model = ?", self.name)
   if found[1].n > 0 then refuse_journaled(self.name, found[1].n) end
