@@ -38,10 +38,11 @@ end
 
 ---@param db dualdb.Database
 ---@param spec dualdb.Spec
+---@param started string|nil   when the run started that this one goes on with; default: now
 ---@return dualdb.Bin
-function quarantine.bin(db, spec)
+function quarantine.bin(db, spec, started)
   return setmetatable({
-    db = db, spec = spec, count = 0, waiting = {}, bytes = 0, started = now(db),
+    db = db, spec = spec, count = 0, waiting = {}, bytes = 0, started = started or now(db),
   }, Bin)
 end
 

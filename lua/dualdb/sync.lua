@@ -8,6 +8,7 @@ local order = require "dualdb.order"
 local set_aside = require "dualdb.sync.set_aside"
 local settle = require "dualdb.settle"
 local setup = require "dualdb.setup"
+local snapshot = require "dualdb.sync.snapshot"
 local statements = require "dualdb.sync.statements"
 local task = require "dualdb.sync.task"
 
@@ -19,6 +20,8 @@ local sync = {}
 ---                               have connections to spare
 ---@field chunk_rows integer|nil  rows of a chunk at most
 ---@field restart boolean|nil     forget how far an earlier run has got
+---@field snapshot boolean|nil    copy one moment of the primary, without locks; for times in which
+---                               nobody writes through dualdb
 ---@field progress fun(so_far: { model: string, rows: integer, of: integer, bytes: integer|nil,
 ---  differences: integer|nil })|nil
 
@@ -35,6 +38,7 @@ local sync = {}
 ---@field chunks integer
 ---@field bytes integer           of canonical rows that were copied
 ---@field seconds number
+---@field snapshot dualdb.Snapshot|nil
 ---@field error dualdb.Error|nil
 
 local MOST_LANES = 4
@@ -102,6 +106,15 @@ local function finish(one)
   return result
 end
 
+local function note_snapshot(db, opened, taken, beats)
+  local disturbed = snapshot.beats(db) ~= beats
+  for _, one in ipairs(opened) do
+    one.result.snapshot = taken
+    if disturbed then one.error = one.error or snapshot.disturbed(one.name) end
+  end
+  if not disturbed then snapshot.note(db, taken) end
+end
+
 --- Copies the models, several at a time. An error of one model is in its result and does not stop
 --- the others; an interrupt is raised.
 ---@param db dualdb.Database
@@ -115,8 +128,13 @@ function sync.all(db, names, options)
   end
   local results, opened = {}, {}
   setup.ensure(db, true)
+  local taken, beats
   do
     local all <close> = lanes.new(db, options.jobs or default_lanes(db), options)
+    if options.snapshot then
+      beats = snapshot.beats(db)
+      taken = snapshot.take(db, all.lanes)
+    end
     all:run(order.parents_first(db, names), function(name)
       local ok, one = pcall(task.open, db, name, options)
       if ok then
@@ -132,6 +150,7 @@ function sync.all(db, names, options)
     if not ok and not settle.is_done(one.job) then one.error = one.error or errors.wrap(err) end
   end
   for _, one in ipairs(opened) do restore_foreign_keys(one) end
+  if taken then note_snapshot(db, opened, taken, beats) end
   for _, one in ipairs(opened) do results[one.name] = finish(one) end
   local list = {}
   for i, name in ipairs(names) do list[i] = results[name] end

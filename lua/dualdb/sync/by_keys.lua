@@ -117,7 +117,7 @@ function by_keys.copy(task, progress)
         kinds = written.kinds, table = spec.statements.secondary.table,
         columns = table.concat(written.names, ", "), transform = fetch.transform(spec),
         crossing = crossing, refused = function(packed, column, reason)
-          task:refuse({ job = true }, packed, column, reason)
+          task:refuse(packed, column, reason)
         end,
         progress = progress and function(so_far)
           progress { model = spec.name, rows = so_far.rows_read, of = spec.estimated_rows,

@@ -150,7 +150,6 @@ end
 function Lanes:finish(lane)
   local work = lane.work
   local task, range = work.task, work.range
-  lane:take_refusals()
   local counts
   if not self:try(lane, task, range, function() counts = work.kind.finish(lane) end) then return end
   work.job:close()

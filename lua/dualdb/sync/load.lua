@@ -74,6 +74,7 @@ function load.finish(lane)
   }
   secondary:execute "set constraints all immediate"
   task:check_journal(secondary)
+  counts.refused = task:keep_refusals(lane)
   task:note(secondary, after, counts, checkpoint)
   lane:commit "secondary"
   lane:commit "primary"

@@ -83,6 +83,7 @@ function refresh.finish(lane)
     done = work.through == nil,
   }
   task:check_journal(secondary)
+  counts.refused = task:keep_refusals(lane)
   task:note(secondary, after, counts, checkpoint)
   lane:commit "secondary"
   lane:commit "reader"

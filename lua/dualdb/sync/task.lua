@@ -20,6 +20,7 @@ local transforms = require "dualdb.sync.transforms"
 ---@field bytes integer
 ---@field rows integer      that took the time
 ---@field full boolean      more rows follow
+---@field refused integer
 
 ---@class dualdb.SyncTask
 ---@field db dualdb.Database
@@ -102,8 +103,6 @@ function task.open(db, name, options)
   self.written = { indexes = indexes, names = names, kinds = kinds }
   self.whole = not is_enterable(spec)
   self.pace = pace.new { wide = spec.wide, most = options.chunk_rows }
-  self.bin = quarantine.bin(db, spec)
-  self.job = settle.job(db, spec, self.bin)
   self.transform = transforms.of(db, spec)
   local builder = spec.statements.secondary
   self.identity = db.secondary:query(IDENTITY, builder.table)[1].id
@@ -117,6 +116,8 @@ function task.open(db, name, options)
     local there = db.secondary:query(("select 1 as one from %s limit 1"):format(builder.table))
     self.mode, self.ranges = #there == 0 and "load" or "refresh", first_ranges()
   end
+  self.bin = quarantine.bin(db, spec, self.started_at)
+  self.job = settle.job(db, spec, self.bin)
   self:choose_way()
   self.result.action = self.mode
   return self
@@ -237,6 +238,19 @@ function Task:worker(lane)
   return lane.workers[self.name]
 end
 
+--- Puts the rows that a chunk's target cannot hold into quarantine, before the chunk is committed:
+--- a run that ends in between has said too much, and none is lost. Returns how many they are.
+---@param lane dualdb.Lane
+---@return integer
+function Task:keep_refusals(lane)
+  lane:take_refusals()
+  local count = lane:each_refusal(function(packed, column, reason)
+    self:refuse(packed, column, reason)
+  end)
+  if count > 0 then self.bin:flush() end
+  return count
+end
+
 --- Adds up what a chunk has done.
 ---@param lane dualdb.Lane
 ---@param counts dualdb.ChunkCounts
@@ -247,9 +261,7 @@ function Task:took(lane, counts)
   result.bytes = result.bytes + counts.bytes
   self.copied = (self.copied or 0) + counts.written
   self.removed = (self.removed or 0) + counts.deleted
-  self.refused = (self.refused or 0) + lane:each_refusal(function(packed, column, reason)
-    self:refuse(work, packed, column, reason)
-  end)
+  self.refused = (self.refused or 0) + counts.refused
   for policy, count in pairs(work.crossing:counts()) do
     result.policies[policy] = (result.policies[policy] or 0) + count
   end
@@ -257,8 +269,8 @@ function Task:took(lane, counts)
 end
 
 --- Puts a row into quarantine. A load has the columns that are written, a refresh has all.
-function Task:refuse(work, packed, column, reason)
-  local indexes = work.job and self.mode == "load" and self.written.indexes or nil
+function Task:refuse(packed, column, reason)
+  local indexes = self.mode == "load" and self.written.indexes or nil
   local name = column and self.spec.names[indexes and indexes[column] or column]
   self.bin:add(packed, name, reason, indexes)
 end
