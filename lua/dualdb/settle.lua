@@ -2,6 +2,7 @@
 --- tried again once the others are through, and count only when that does not help either.
 
 local bring = require "dualdb.bring"
+local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
 local Spool = require "dualdb.spool"
@@ -118,21 +119,34 @@ end
 
 -- ---- circles ----
 
---- The foreign keys of a table of the secondary, as the condition that a row `c` breaks.
+--- The foreign keys of a table of the secondary, as the condition that a row `c` breaks. Texts are
+--- compared as the parent's column compares them.
 local BROKEN = [[
-select format('(%s) and not exists (select from %s p where %s)',
+select format('(%s) and not exists (select from %s p where %s)%s',
     string_agg(format('c.%I is not null', a.attname), ' and '), k.confrelid::regclass,
-    string_agg(format('p.%I = c.%I', b.attname, a.attname), ' and ')) as broken
+    string_agg(format('p.%I = c.%I%s', b.attname, a.attname, l.collation), ' and '),
+    case when k.confmatchtype = 'f' then format(' or num_nulls(%s) between 1 and %s',
+      string_agg(format('c.%I', a.attname), ', '), count(*) - 1) end) as broken
 from pg_constraint k
 cross join lateral unnest(k.conkey, k.confkey) as u (own, other)
 join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.own
 join pg_attribute b on b.attrelid = k.confrelid and b.attnum = u.other
-where k.contype = 'f' and k.conrelid = ?::regclass
+left join lateral (
+  select format(' collate %I.%I', n.nspname, l.collname) as collation
+  from pg_collation l join pg_namespace n on n.oid = l.collnamespace
+  where l.oid = b.attcollation and b.attcollation <> a.attcollation) l on true
+where k.contype = 'f' and k.conrelid = ?::regclass and (?::text is null or k.conname = ?)
 group by k.oid, k.confrelid]]
 
-local function conditions(secondary, spec)
+--- The condition that a row `c` of the model's table breaks a foreign key, nil when it has none.
+---@param secondary any
+---@param spec dualdb.Spec
+---@param name string|nil   of the one foreign key that is asked for; default all
+---@return string|nil
+function settle.broken(secondary, spec, name)
   local list = {}
-  for i, entry in ipairs(secondary:query(BROKEN, spec.statements.secondary.table)) do
+  name = name or core.NULL
+  for i, entry in ipairs(secondary:query(BROKEN, spec.statements.secondary.table, name, name)) do
     list[i] = "(" .. entry.broken .. ")"
   end
   return #list > 0 and table.concat(list, " or ") or nil
@@ -140,7 +154,7 @@ end
 
 --- Adds the keys of rows whose foreign keys lead nowhere to `left_out`; returns how many are new.
 local function leave_broken_out(secondary, job, left_out)
-  local broken = conditions(secondary, job.spec)
+  local broken = settle.broken(secondary, job.spec)
   if not broken then return 0 end
   local builder = job.spec.statements.secondary
   local found = secondary:fetch(("select %s from %s c where %s"):format(builder:key_list(),

@@ -136,12 +136,13 @@ create table if not exists dualdb_sync_range (
     [[
 create table if not exists dualdb_set_aside (
   tab text collate "C" not null,
+  kind varchar(12) collate "C" not null,
   name text collate "C" not null,
   model text collate "C" not null,
-  kind varchar(12) not null,
   definition text not null,
+  comment text,
   set_aside_at timestamptz not null default clock_timestamp(),
-  primary key (tab, name)
+  primary key (tab, kind, name)
 )]],
   },
 }
