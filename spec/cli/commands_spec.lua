@@ -163,6 +163,37 @@ describe("dualdb", function()
       assert.matches("hint: `dualdb schema apply`", run.err)
     end)
 
+    it("takes what says how it copies", function()
+      local run = dir:run { "sync", "--all", "--full", "--jobs", "2", "--chunk-rows", "100",
+        "--restart", "--max-rate", "1.5G", "--max-lag", "2.5" }
+      assert.equal(0, run.code, run.err)
+      assert.equal(0, dir:run({ "verify", "--all" }).code)
+    end)
+
+    it("does not write to the primary without --yes when there is no terminal", function()
+      local before = chat.contents(db)
+      local document, run = dir:json { "sync", "--all", "--full", "--to-primary" }
+      assert.equal(6, run.code)
+      assert.equal("refused", document.error.class)
+      assert.matches("needs a terminal", document.error.message)
+      assert.matches("%-%-yes", document.error.hint)
+      assert.equal(before, chat.contents(db))
+    end)
+
+    it("asks on a terminal for the name of the primary's database before it writes there",
+    function()
+      local before = chat.contents(db)
+      local name = db.primary:query("select database() as name")[1].name
+      local code, said = chat.answer(dir, { "sync", "Room", "--full", "--to-primary" }, "yes")
+      assert.equal(6, code)
+      assert.truthy(said:find("primary's database (" .. name .. ")", 1, true))
+      assert.matches("sync: not confirmed %(refused%)", said)
+      assert.equal(before, chat.contents(db))
+      said = select(2, chat.answer(dir, { "sync", "Room", "--full", "--to-primary" }, name))
+      assert.not_matches("not confirmed", said)
+      assert.equal(before, chat.contents(db))  -- it is not there yet
+    end)
+
     it("tells programs about the end of each model", function()
       local run = dir:run { "sync", "Room", "--full", "--log-format", "json" }
       local event = cli.json_lines(run.err)[1]
@@ -353,18 +384,12 @@ delete from "cli_room" where "id" = 77;
     it("asks for the database's name on a terminal", function()
       local before = chat.contents(db)
       local name = db.secondary:query("select current_database()::text as name")[1].name
-      local function answer(text)
-        dir:write("answer", text .. "\n")
-        local _, _, code = os.execute(("cd %s && script -qec %s typescript <answer >/dev/null")
-          :format(dir.path, cli.quote(cli.command { "repair", "Item" })))
-        return code, dir:read "typescript"
-      end
-      local code, said = answer "yes"
+      local code, said = chat.answer(dir, { "repair", "Item" }, "yes")
       assert.equal(6, code)
       assert.matches("2 rows differ", said)
       assert.truthy(said:find("secondary's database (" .. name .. ")", 1, true))
       assert.equal(before, chat.contents(db))
-      assert.equal(0, (answer(name)))
+      assert.equal(0, (chat.answer(dir, { "repair", "Item" }, name)))
       assert.equal(0, dir:run({ "verify", "Item" }).code)
     end)
 

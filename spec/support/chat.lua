@@ -76,6 +76,18 @@ function chat.damage(db)
   db.secondary:execute("insert into cli_room (id, name) values (77, 'extra')")
 end
 
+--- Runs dualdb on a pseudo terminal at which a person types a line; returns its exit code and all
+--- that was on the screen.
+---@param args string[]
+---@param line string
+---@return integer code, string screen
+function chat.answer(dir, args, line)
+  dir:write("answer", line .. "\n")
+  local _, _, code = os.execute(("cd %s && script -qec %s typescript <answer >/dev/null")
+    :format(dir.path, cli.quote(cli.command(args))))
+  return code, dir:read "typescript"
+end
+
 --- What both sides hold, as one text.
 function chat.contents(db)
   local parts = {}

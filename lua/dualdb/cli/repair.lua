@@ -1,11 +1,11 @@
 -- dualdb repair: mends what verify finds.
 
-local core = require "dualdb.core"
+local confirm = require "dualdb.cli.confirm"
 local errors = require "dualdb.errors"
 local json = require "dualdb.json"
-local log = require "dualdb.log"
 local naming = require "dualdb.naming"
 local progress = require "dualdb.progress"
+local quantity = require "dualdb.cli.quantity"
 local repair = require "dualdb.repair"
 local row = require "dualdb.row"
 local select_models = require "dualdb.cli.select"
@@ -17,12 +17,6 @@ local command = {
   summary = "mend what verify finds, by a strategy",
 }
 
-local function positive_integer(word)
-  local number = word:match("^%d+$") and math.tointeger(tonumber(word))
-  if number and number > 0 then return number end
-  return nil, ("option '--max-rows': '%s' is not a whole number above 0"):format(word)
-end
-
 function command.add_to_parser(cmd)
   select_models.add_to_parser(cmd)
   cmd:option("--strategy",
@@ -30,7 +24,7 @@ function command.add_to_parser(cmd)
     :argname("NAME")
   cmd:flag("-n --dry-run", "only print the SQL that would run")
   cmd:option("--max-rows", ("refuse to repair more (default: %d)"):format(repair.DEFAULT_MAX_ROWS))
-    :argname("N"):convert(positive_integer)
+    :argname("N"):convert(quantity.count "--max-rows")
   cmd:flag("--allow-delete", "rows may be deleted")
   cmd:flag("--yes", "do not ask")
 end
@@ -51,10 +45,10 @@ local function check_strategy(db, name)
   }))
 end
 
-local function refuse(message)
-  error(errors.make("refused", "repair: " .. message,
-    { hint = "--yes repairs without asking, --dry-run shows what would be done." }))
-end
+local CONFIRMATION = {
+  command = "repair",
+  hint = "--yes repairs without asking, --dry-run shows what would be done.",
+}
 
 --- The database that is written to, for a person to name: the primary as soon as it may be one.
 local function target(db, args, names)
@@ -65,23 +59,11 @@ local function target(db, args, names)
   return "secondary"
 end
 
-local function database_name(side)
-  local sql = side.driver == "mysql" and "select database() as name"
-    or "select current_database()::text as name"
-  return side:query(sql)[1].name
-end
-
 --- Asks a person to type the name of the database that will be written to.
 local function asker(db, args, names)
   return function(total)
-    local side = target(db, args, names)
-    log.clear_status()
-    local name = database_name(db[side])
-    io.stderr:write(("%s %s. To repair, type the name of the %s's database (%s): "):format(
-      progress.count(total), total == 1 and "row differs" or "rows differ", side,
-      text.visible(name)))
-    local answer = io.read("l")
-    if answer ~= name then refuse("not confirmed") end
+    confirm.name_of_database(CONFIRMATION, db[target(db, args, names)], ("%s %s"):format(
+      progress.count(total), total == 1 and "row differs" or "rows differ"))
   end
 end
 
@@ -165,7 +147,7 @@ function command.command(args, out)
   local db = args.db()
   check_strategy(db, args.strategy)
   local ask = not args.yes and not args.dry_run
-  if ask and not core.isatty(0) then refuse("without --yes this needs a terminal to ask at") end
+  if ask then confirm.needs_terminal(CONFIRMATION) end
   for _, name in ipairs(without_key) do
     out.log("warn", ("table %s has no primary key and is not repaired"):format(name),
       { table = name })

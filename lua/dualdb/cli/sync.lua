@@ -1,9 +1,11 @@
 -- dualdb sync: makes the secondary's tables what the primary's are.
 
+local confirm = require "dualdb.cli.confirm"
 local errors = require "dualdb.errors"
 local json = require "dualdb.json"
 local order = require "dualdb.order"
 local progress = require "dualdb.progress"
+local quantity = require "dualdb.cli.quantity"
 local crossed = require "dualdb.cli.crossed"
 local select_models = require "dualdb.cli.select"
 local sync = require "dualdb.sync"
@@ -18,6 +20,49 @@ function command.add_to_parser(cmd)
   select_models.add_to_parser(cmd)
   cmd:flag("--full", "all rows: an empty table is loaded, otherwise what differs is written")
   cmd:flag("-n --dry-run", "only say what would be copied, in what order")
+  cmd:option("--jobs", "how many chunks are copied at the same time"):argname("N")
+    :convert(quantity.count "--jobs")
+  cmd:option("--chunk-rows", "how many rows a chunk has (default: as many as take half a second)")
+    :argname("N"):convert(quantity.count "--chunk-rows")
+  cmd:flag("--restart", "begin again, and do not go on where an earlier run was stopped")
+  cmd:flag("--snapshot", "copy all tables as they are at one moment")
+  cmd:option("--max-rate", "read no more bytes a second than this: 500k, 10M, 1G (of 1024)")
+    :argname("SIZE"):convert(quantity.size "--max-rate")
+  cmd:option("--max-lag", "pause while a replica of the primary is further behind (default: 10)")
+    :argname("SECONDS"):convert(quantity.seconds "--max-lag")
+  cmd:flag("--to-primary", "the other way, for recovery: the primary's tables become what the "
+    .. "secondary's are")
+  cmd:flag("--yes", "with --to-primary: do not ask")
+end
+
+local CONFIRMATION = {
+  command = "sync",
+  hint = "--yes writes to the primary without asking, --dry-run shows what would be copied.",
+}
+
+--- What contradicts itself is said before any server is asked.
+local function check(args)
+  if not args.full then
+    error(errors.make("usage", "sync: --full is not given",
+      { hint = "Only full syncs are there yet: dualdb sync --full MODEL... or --all." }))
+  end
+  if args.snapshot and args.to_primary then
+    error(errors.make("usage", "sync: --snapshot and --to-primary contradict each other", {
+      hint = "A snapshot is one of the primary, and --to-primary reads the secondary.",
+    }))
+  end
+  if args.to_primary and not args.yes and not args.dry_run then
+    confirm.needs_terminal(CONFIRMATION)
+  end
+end
+
+--- What the command line says, for sync.all.
+local function options_of(args, meter)
+  return {
+    mode = "full", progress = meter:callback(), jobs = args.jobs, chunk_rows = args.chunk_rows,
+    restart = args.restart, snapshot = args.snapshot, max_rate = args.max_rate,
+    max_lag = args.max_lag, direction = args.to_primary and "to_primary" or nil,
+  }
 end
 
 local function warn_of_tables(out, without_key)
@@ -116,10 +161,7 @@ end
 
 ---@return integer exit_code
 function command.command(args, out)
-  if not args.full then
-    error(errors.make("usage", "sync: --full is not given",
-      { hint = "Only full syncs are there yet: dualdb sync --full MODEL... or --all." }))
-  end
+  check(args)
   local names, without_key = select_models.names("sync", args)
   local db = args.db()
   names = order.parents_first(db, names)
@@ -132,9 +174,13 @@ function command.command(args, out)
     show_plan(models, out)
     return exit_code(models)
   end
+  if args.to_primary and not args.yes then
+    confirm.name_of_database(CONFIRMATION, db.primary,
+      ("The primary's rows of %s would be replaced"):format(progress.plural(#names, "model")))
+  end
   local meter = progress.new("sync")
   meter:start(names[1])
-  local results = sync.all(db, names, { progress = meter:callback() })
+  local results = sync.all(db, names, options_of(args, meter))
   meter:finish {}
   for i, result in ipairs(results) do models[i] = entry_of(result) end
   report_errors(models, out)

@@ -333,7 +333,7 @@ function Lanes:run(names, open_task)
     core.wait(jobs, #busy > 0 and LOOK or IDLE)
     for _, lane in ipairs(busy) do
       if lane.work.job:is_done() then
-        if lane.work.range then self:finish(lane) else statements.finish(self, lane) end
+        if lane.work.range then self:finish(lane) else statements.finish(lane) end
       else
         lane:take_refusals()
       end

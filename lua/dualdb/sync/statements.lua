@@ -52,6 +52,15 @@ function statements.plan(task)
   if task.left == 0 then task:finish() end
 end
 
+--- The statement is through, or there was none to run.
+local function ended(lane)
+  local task, statement = lane.work.task, lane.work.statement
+  if statement.entry then set_aside.finish(lane.conns.secondary, statement.entry) end
+  lane.work = nil
+  task.left = task.left - 1
+  if task.left == 0 then task:finish() end
+end
+
 --- Begins the next statement of any model on the lane. Returns whether there was one. A table is
 --- analyzed when its indexes are there.
 ---@param all dualdb.Lanes
@@ -70,7 +79,7 @@ function statements.begin(all, lane)
         else
           text = "analyze " .. task.spec.statements.secondary.table
         end
-        lane.work.job = lane:start_statement(text)
+        if text then lane.work.job = lane:start_statement(text) else ended(lane) end
       end)
       if not ok then
         lane:abandon()
@@ -92,21 +101,17 @@ function statements.failed(task, err)
 end
 
 ---@param lane dualdb.Lane
-function statements.finish(_, lane)
-  local task, statement = lane.work.task, lane.work.statement
+function statements.finish(lane)
+  local task, job = lane.work.task, lane.work.job
   local ok, err = pcall(function()
-    lane.work.job:finish()
+    job:finish()
     lane:end_statement()
-    if statement.entry then set_aside.finish(lane.conns.secondary, statement.entry) end
+    ended(lane)
+    job:close()
   end)
-  if not ok then
-    lane:abandon()
-    return statements.failed(task, err)
-  end
-  lane.work.job:close()
-  lane.work = nil
-  task.left = task.left - 1
-  if task.left == 0 then task:finish() end
+  if ok then return end
+  lane:abandon()
+  statements.failed(task, err)
 end
 
 --- After a sync the secondary's next value is above every key.
