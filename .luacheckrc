@@ -8,4 +8,3 @@ files["**/*.d.lua"].unused_args = false
 files["rockspec/*.rockspec"].std = "rockspec"
 -- Scripts find dualdb loaded when the executable runs them.
 files["scripts/demo/*.lua"].read_globals = { "dualdb" }
-files["spec/bench/copy_and_verify.lua"].read_globals = { "dualdb" }

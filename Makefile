@@ -66,8 +66,8 @@ APP_OBJ     := $(APP_SRC:%.c=$(BUILD)/%.o)
 UNIT_SRC    := $(wildcard spec/unit/*.c)
 UNIT_BIN    := $(UNIT_SRC:spec/unit/%.c=$(BUILD)/spec/%)
 
-.PHONY: all faults help model install uninstall clean test demo lint unit unit-programs print-cflags bench fuzz \
-        soak soak-self-test
+.PHONY: all faults help model install uninstall clean test demo lint unit unit-programs print-cflags bench \
+        bench-programs fuzz soak soak-self-test
 
 all: $(BUILD)/dualdb $(BUILD)/lib/dualdb/core.so ## build the executable and the Lua module (default)
 
@@ -117,6 +117,14 @@ $(PROXY_OBJ): DD_CFLAGS += -Ispec
 $(BUILD)/spec/proxy: $(PROXY_OBJ) $(ENGINE_OBJ)
 	$(Q)$(CC) $(DD_CFLAGS) -o $@ $^ $(DD_LDFLAGS) $(DB_LINK)
 
+# What benchmarks run beside dualdb.
+BENCH_BIN   := $(BUILD)/spec/reference_copy $(BUILD)/spec/measured
+
+$(BENCH_BIN): $(BUILD)/spec/%: spec/bench/%.c $(ENGINE_OBJ) Makefile
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  CC    $<")
+	$(Q)$(CC) $(DD_CFLAGS) -MMD -MP -o $@ $< $(ENGINE_OBJ) $(DD_LDFLAGS) $(DB_LINK)
+
 # The crash matrix is printed at its end.
 faults: ## kill, stop and cut a dual write, its servers and its network at every step
 	@$(MAKE) --no-print-directory test SPEC=spec/fault
@@ -125,6 +133,8 @@ unit: $(UNIT_BIN) ## build and run the unit tests written in C
 	@set -e; for t in $(UNIT_BIN); do $$t; done
 
 unit-programs: $(UNIT_BIN) $(BUILD)/spec/proxy
+
+bench-programs: $(BENCH_BIN)
 
 print-cflags: # for scripts/lint.sh
 	@echo '$(subst ','\'',$(DD_CFLAGS))'
@@ -139,7 +149,7 @@ test: ## run every test on private servers (SERVERS=mysql9, SPEC=FILE)
 demo: ## watch the whole of it on two private servers
 	@$(SCRIPT_ENV) scripts/demo.sh
 
-bench: ## time copy and comparison beside pgloader (ROWS=2000000 RUNS=3)
+bench: ## time sync and verify beside pgloader and the least that it takes (ROWS=2000000 RUNS=5)
 	@scripts/bench.sh
 
 # SECONDS is for each target. It is the shell's own name too, so it travels as an argument.

@@ -1,0 +1,257 @@
+-- Full sync, each time as a whole process: beside a program that was written for this one table
+-- alone (reference_copy.c), beside pgloader, and beside verify. Run by `make bench` on private
+-- servers.
+--
+--   ROWS=2000000   rows of the table; 20000000 for a table that fits into no memory
+--   RUNS=5         of which the medians are printed
+--   JOBS=          dualdb's own --jobs
+--   PGLOADER=0     leaves pgloader out
+--   WIDE=1         rows of 10 MiB instead, for dualdb's memory alone
+
+local cjson = require "cjson"
+local dualdb = require "dualdb"
+local message_table = require "spec.bench.message_table"
+local support = require "spec.bench.support"
+
+local ROWS = tonumber(os.getenv "ROWS" or 2000000)
+local RUNS = tonumber(os.getenv "RUNS" or 5)
+local JOBS = os.getenv "JOBS"
+local WIDE = os.getenv "WIDE" == "1"
+
+local TABLE = message_table.NAME
+local WIDE_TABLE, WIDE_ROWS, WIDE_MIB = "bench_wide", 60, 10
+
+-- ---- servers ----
+
+local POLICY = { deadline = 3600, statement_timeout = 3600 }
+
+local function open(secondary)
+  return dualdb.open { name = "bench", secondary = secondary, policy = POLICY }
+end
+
+local db <close> = open()
+local superuser <close> = open(assert(os.getenv "DUALDB_SANDBOX_PG_SUPERUSER_URL",
+  "the benchmark wants the servers of `dualdb sandbox up`"))
+
+--- The sandbox's own 256 MB are written in two seconds here, and checkpoints without end would be
+--- what is measured, in all of them.
+local WAL_SIZE = "4GB"
+
+local function set_wal_size(clause)
+  superuser.secondary:execute("alter system " .. clause)
+  superuser.secondary:query "select pg_reload_conf()"
+end
+
+--- What one run wrote must not be written to the disk during the next.
+local function settle() superuser.secondary:execute "checkpoint" end
+
+local function remake_secondary()
+  for _, text in ipairs(message_table.SECONDARY) do db.secondary:execute(text) end
+  settle()
+end
+
+-- ---- the contestants ----
+
+local function sync(name)
+  local words = { "sync", name, "--full" }
+  if JOBS then table.move({ "--jobs", JOBS }, 1, 2, #words + 1, words) end
+  return support.dualdb(table.unpack(words))
+end
+
+local function verify(name)
+  local run, entry = support.dualdb("verify", name)
+  assert(entry.verdict == "equal")
+  return run
+end
+
+local contestants = {}
+
+function contestants.reference()
+  db.secondary:execute("drop table if exists " .. TABLE)
+  settle()
+  local run = support.run(support.program "reference_copy")
+  if not run.ok then error("the reference program failed: " .. run.complaints, 0) end
+  local said = cjson.decode(run.output)
+  assert(said.rows == ROWS)
+  run.load, run.indexes = said.load, said.indexes
+  return run
+end
+
+function contestants.dualdb()
+  remake_secondary()
+  local run, entry = sync(TABLE)
+  assert(entry.rows_written == ROWS)
+  return run
+end
+
+--- With the table's three indexes; nil and why not, when it is not there or cannot do it.
+function contestants.pgloader()
+  if os.getenv "PGLOADER" == "0" then return nil, "it was left out" end
+  if not os.execute "command -v pgloader >/dev/null" then return nil, "it is not installed" end
+  db.secondary:execute "drop schema if exists chatdb cascade"
+  settle()
+  local path = os.tmpname()
+  os.execute("chmod 600 " .. path)
+  local file = assert(io.open(path, "w"))
+  file:write(("load database from %s into %s\n"):format(os.getenv "DUALDB_PRIMARY_URL",
+    os.getenv "DUALDB_SECONDARY_URL"),
+    "with include drop, create tables, create indexes, reset sequences\n",
+    ("including only table names matching '%s';\n"):format(TABLE))
+  file:close()
+  local run = support.run("pgloader", path)
+  os.remove(path)
+  db.secondary:execute "drop schema if exists chatdb cascade"
+  local copied = run.output:match "Total import time%s+[^%d]*(%d+)"
+  if not run.ok or tonumber(copied) ~= ROWS then
+    local said = run.output .. run.complaints
+    return nil, "it failed: " .. (said:match "[^\n]*ERROR[^\n]*" or said:sub(-200))
+  end
+  return run
+end
+
+function contestants.verify() return verify(TABLE) end
+
+function contestants.equal()
+  local run, entry = sync(TABLE)
+  assert(entry.rows_written == 0)
+  return run
+end
+
+function contestants.changed(round)
+  db.secondary:execute(("update %s set score = coalesce(score, 0) + 1, is_read = not is_read "
+    .. "where id %% 100 = ?"):format(TABLE), round % 100)
+  settle()
+  local run, entry = sync(TABLE)
+  assert(entry.rows_written == ROWS // 100)
+  return run
+end
+
+-- ---- what is printed ----
+
+local function say(what, runs, details)
+  local seconds, least, most = support.median_of(runs, "seconds")
+  print(("%-34s %7.2f s  (%.2f to %.2f)  %9.0f rows/s  processor %.2f + %.2f s  %6.1f MiB%s")
+    :format(what, seconds, least, most, ROWS / seconds, support.median_of(runs, "user"),
+      support.median_of(runs, "system"), support.median_of(runs, "peak_mib"), details or ""))
+end
+
+local function judge(what, ratio, sign, target)
+  local met = sign == ">=" and ratio >= target or sign == "<=" and ratio <= target
+    or sign == "<" and ratio < target
+  print(("%-34s %7.2f  target %s %s: %s"):format(what, ratio, sign, target,
+    met and "met" or "MISSED"))
+end
+
+local function highest_peak(...)
+  local highest = 0
+  for _, list in ipairs { ... } do
+    for _, run in ipairs(list) do highest = math.max(highest, run.peak_mib) end
+  end
+  return highest
+end
+
+-- ---- rows of ordinary width ----
+
+--- Runs the contestants in turn, so that a slow minute of the machine is everybody's. One that
+--- cannot run is not asked again; its list has the reason.
+local function race(names, before_round)
+  local results = {}
+  for _, name in ipairs(names) do results[name] = {} end
+  for round = 1, RUNS do
+    if before_round then before_round() end
+    for _, name in ipairs(names) do
+      local list = results[name]
+      if not list.why then
+        local run, why = contestants[name](round)
+        list[#list + 1], list.why = run, why
+      end
+    end
+  end
+  return results
+end
+
+local function bench_rows()
+  message_table.make(db.primary, ROWS)
+  print(("%s of %d rows, medians of %d runs"):format(TABLE, ROWS, RUNS))
+  contestants.reference()
+  verify(TABLE)  -- a program that copies wrongly is no reference
+  local loads = race { "reference", "pgloader", "dualdb" }
+  local reference, pgloader, loaded = loads.reference, loads.pgloader, loads.dualdb
+  local refreshes = race({ "verify", "equal", "changed" }, function()
+    db.secondary:execute("vacuum analyze " .. TABLE)
+    settle()
+  end)
+
+  say("reference program, 1 table only", reference, (", load %.2f, indexes %.2f s"):format(
+    support.median_of(reference, "load"), support.median_of(reference, "indexes")))
+  say("dualdb sync --full, empty table", loaded)
+  if pgloader.why then print("pgloader: none beside it, " .. pgloader.why)
+  else say("pgloader", pgloader) end
+  say("dualdb verify, equal", refreshes.verify)
+  say("dualdb sync --full, equal", refreshes.equal)
+  say("dualdb sync --full, 1 % changed", refreshes.changed)
+
+  local seconds = support.median_of(loaded, "seconds")
+  local compared = support.median_of(refreshes.verify, "seconds")
+  if not pgloader.why then
+    judge("pgloader / dualdb", support.median_of(pgloader, "seconds") / seconds, ">=", 4.5)
+  end
+  judge("dualdb / reference", seconds / support.median_of(reference, "seconds"), "<=",
+    ROWS > 10000000 and 1.3 or 1.25)
+  judge("equal / verify", support.median_of(refreshes.equal, "seconds") / compared, "<=", 1.3)
+  judge("1 % changed / verify", support.median_of(refreshes.changed, "seconds") / compared, "<=",
+    1.6)
+  judge("peak memory of dualdb in MiB", highest_peak(loaded, refreshes.verify, refreshes.equal,
+    refreshes.changed), "<", 64)
+end
+
+-- ---- wide rows ----
+
+local function make_wide_tables()
+  db.primary:execute("drop table if exists " .. WIDE_TABLE)
+  db.primary:execute(("create table %s (id bigint not null primary key, body longblob not null)")
+    :format(WIDE_TABLE))
+  for id = 1, WIDE_ROWS do
+    db.primary:execute(("insert into %s values (?, repeat(?, %d))"):format(WIDE_TABLE,
+      WIDE_MIB << 16), id, ("%016d"):format(id))
+  end
+  db.secondary:execute("drop table if exists " .. WIDE_TABLE)
+  db.secondary:execute(("create table %s (id bigint primary key, body bytea not null)"):format(
+    WIDE_TABLE))
+  -- What the server compresses would be its work, and not ours.
+  db.secondary:execute(("alter table %s alter body set storage external"):format(WIDE_TABLE))
+  settle()
+end
+
+local function say_wide(what, run)
+  print(("%-34s %7.2f s  %6.0f MiB/s  %6.1f MiB"):format(what, run.seconds,
+    WIDE_ROWS * WIDE_MIB / run.seconds, run.peak_mib))
+end
+
+local function bench_wide()
+  make_wide_tables()
+  print(("%d rows of %d MiB"):format(WIDE_ROWS, WIDE_MIB))
+  local loaded = sync(WIDE_TABLE)
+  settle()
+  local compared = verify(WIDE_TABLE)
+  db.secondary:execute(("update %s set body = body || 'x' where id %% 10 = 0"):format(WIDE_TABLE))
+  settle()
+  local changed, entry = sync(WIDE_TABLE)
+  assert(entry.rows_written == WIDE_ROWS // 10)
+  verify(WIDE_TABLE)
+  say_wide("dualdb sync --full, empty table", loaded)
+  say_wide("dualdb verify, equal", compared)
+  say_wide("dualdb sync --full, 10 % changed", changed)
+  judge("peak memory of dualdb in MiB", highest_peak { loaded, compared, changed }, "<", 256)
+  for _, side in ipairs { db.primary, db.secondary } do
+    side:execute("drop table " .. WIDE_TABLE)
+  end
+end
+
+set_wal_size(("set max_wal_size = '%s'"):format(WAL_SIZE))
+local ok, err = pcall(function()
+  support.print_surroundings(db)
+  if WIDE then bench_wide() else bench_rows() end
+end)
+set_wal_size "reset max_wal_size"
+if not ok then error(err, 0) end
