@@ -254,29 +254,32 @@ static void read_picked(lua_State *L, job *j, unsigned columns) {
     j->stage.picked_count = count;
 }
 
-/* start_stage { primary, secondary, primary_query, primary_param_kinds, primary_params,
- *               secondary_query, kinds, key_columns, crossing|nil, worker|nil, deletes,
+/* start_stage { source, source_query, source_param_kinds|nil, source_params|nil,
+ *               other, other_query, other_param_kinds|nil, other_params|nil, kinds, key_columns,
+ *               crossing|nil, worker|nil, deletes, whole_extras,
  *               target, make, table, columns, stage_kinds, picked } -> job, see pair/stage.h
- * Its result: { rows_primary, rows_secondary, missing, extra, changed, refused, bytes } */
+ * Its result: { rows_source, rows_other, missing, extra, changed, refused, bytes } */
 static int core_start_stage(lua_State *L) {
     job *j = new_job(L, STAGE);
     dd_compare_spec *compare = &j->stage.compare;
     unsigned count, staged;
-    j->conns[0] = dd_arg_conn(L, "primary");
-    j->conns[1] = dd_arg_conn(L, "secondary");
+    j->conns[0] = dd_arg_conn(L, "source");
+    j->conns[1] = dd_arg_conn(L, "other");
     j->conns[2] = dd_arg_conn(L, "target");
     j->conn_count = 3;
     compare->conn[0] = j->conns[0]->conn;
     compare->conn[1] = j->conns[1]->conn;
-    compare->query[0] = dd_arg_text(L, "primary_query");
-    compare->params[0] = dd_arg_params(L, "primary_param_kinds", "primary_params");
-    compare->query[1] = dd_arg_text(L, "secondary_query");
+    compare->query[0] = dd_arg_text(L, "source_query");
+    compare->params[0] = dd_arg_params(L, "source_param_kinds", "source_params");
+    compare->query[1] = dd_arg_text(L, "other_query");
+    compare->params[1] = dd_arg_params(L, "other_param_kinds", "other_params");
     compare->kinds = dd_arg_kinds(L, "kinds", &count);
     compare->ordered = true;
     compare->key_columns = (unsigned)dd_arg_integer(L, "key_columns", 1);
     compare->crossing = j->stage.crossing = dd_arg_crossing(L);
     compare->transform = worker_transform(L, j, compare->kinds, count);
     j->stage.deletes = dd_arg_flag(L, "deletes");
+    j->stage.whole_extras = dd_arg_flag(L, "whole_extras");
     j->stage.target = j->conns[2]->conn;
     j->stage.make = dd_arg_text(L, "make");
     j->stage.table = dd_arg_text(L, "table");
@@ -369,8 +372,8 @@ static int push_copied(lua_State *L, const dd_copy_progress *r) {
 
 static int push_staged(lua_State *L, const dd_stage_progress *r) {
     lua_createtable(L, 0, 7);
-    set_count(L, "rows_primary", r->rows[0]);
-    set_count(L, "rows_secondary", r->rows[1]);
+    set_count(L, "rows_source", r->rows[0]);
+    set_count(L, "rows_other", r->rows[1]);
     set_count(L, "missing", r->missing);
     set_count(L, "extra", r->extra);
     set_count(L, "changed", r->changed);

@@ -34,10 +34,14 @@ static void pick(stage *s, const uint8_t *row) {
 static dd_status stage_extra(stage *s, const dd_difference *d, dd_err *err) {
     if (!s->spec->deletes) return DD_OK;
     if (open_load(s, err)) return DD_FAIL;
-    dd_buf_clear(&s->row);
-    dd_buf_add(&s->row, d->key, d->key_length);
-    for (unsigned i = s->spec->compare.key_columns; i < s->spec->picked_count; i++)
-        dd_row_add_null(&s->row);
+    if (s->spec->whole_extras) {
+        pick(s, d->row[1]);
+    } else {
+        dd_buf_clear(&s->row);
+        dd_buf_add(&s->row, d->key, d->key_length);
+        for (unsigned i = s->spec->compare.key_columns; i < s->spec->picked_count; i++)
+            dd_row_add_null(&s->row);
+    }
     dd_row_add_bool(&s->row, true);
     return send(s, err);
 }

@@ -3,8 +3,9 @@
 
 /*
  * Compares two queries in key order, as dd_compare does, and loads what differs into a table of the
- * target, from where one statement writes it all: rows that are missing or changed as the target
- * shall hold them, and the keys of those that are extra, marked as such by a last column.
+ * target, from where a few statements write it all: rows that are missing or changed as the target
+ * shall hold them, and those that are extra, marked as such by a last column. The first query is that
+ * of the side with the truth, whichever it is.
  *
  * The target's transaction is the caller's; nothing is sent to it before the first difference.
  */
@@ -21,6 +22,7 @@ typedef struct dd_stage_progress {
 typedef struct dd_stage_spec {
     dd_compare_spec compare;   /* ordered; `difference`, `progress` and `context` are not used */
     bool deletes;              /* whether extra rows are staged */
+    bool whole_extras;         /* as the target has them; else their keys alone, the rest NULL */
     dd_conn *target;           /* other than the two that are compared */
     const char *make;          /* the statement that makes the table, run before its first row */
     const char *table;         /* quoted */

@@ -303,7 +303,7 @@ local function report(self)
         local so_far = lane.work and lane.work.task == task and lane.work.job
           and lane.work.job:progress()
         if so_far then
-          rows = rows + (so_far.rows_read or so_far.rows_primary)
+          rows = rows + (so_far.rows_read or so_far.rows_source)
           bytes = bytes + so_far.bytes
         end
       end

@@ -45,7 +45,7 @@ function load.begin(lane, task, range)
   local target = builder.table
   if task.meets_writers then
     secondary:execute(merge.make(task))
-    target, work.merges = merge.TABLE, true
+    target, work.merges = merge.table(task), true
   end
   work.job = core.start_copy {
     source = primary, target = secondary, query = text, param_kinds = kinds, params = values,
@@ -63,7 +63,7 @@ function load.finish(lane)
   local task, range = work.task, work.range
   local copied = work.job:finish()
   local secondary = lane.conns.secondary
-  if work.merges then merge.upsert(secondary, task, copied.rows_written) end
+  if work.merges then merge.write(secondary, task, copied.rows_written) end
   local after = {
     id = range.id, reached = #copied.last_key > 0 and copied.last_key or range.reached,
     through = range.through, done = copied.rows_read < work.limit and not copied.stopped,

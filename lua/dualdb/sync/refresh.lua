@@ -52,13 +52,13 @@ function refresh.begin(lane, task, range)
   local names = { table.unpack(task.written.names) }
   names[#names + 1] = merge.mark(task)
   work.job = core.start_stage {
-    primary = primary, secondary = reader, target = secondary,
-    primary_query = query(spec, "primary", primary_condition, not task.snapshot and "share" or nil),
-    primary_param_kinds = kinds, primary_params = values,
-    secondary_query = query(spec, "secondary", condition),
+    source = primary, other = reader, target = secondary,
+    source_query = query(spec, "primary", primary_condition, not task.snapshot and "share" or nil),
+    source_param_kinds = kinds, source_params = values,
+    other_query = query(spec, "secondary", condition),
     kinds = spec.kinds, key_columns = spec.key_count, crossing = work.crossing,
     worker = task:worker(lane), deletes = task.deletes, make = merge.make(task),
-    table = merge.TABLE, columns = table.concat(names, ", "),
+    table = merge.table(task), columns = table.concat(names, ", "),
     stage_kinds = task.written.kinds .. "b", picked = task.written.indexes,
   }
 end
@@ -71,12 +71,12 @@ function refresh.finish(lane)
   local staged = work.job:finish()
   local secondary = lane.conns.secondary
   local counts = {
-    read = staged.rows_primary, written = 0, deleted = 0, bytes = staged.bytes,
-    rows = math.max(staged.rows_primary, staged.rows_secondary), full = work.through ~= nil,
+    read = staged.rows_source, written = 0, deleted = 0, bytes = staged.bytes,
+    rows = math.max(staged.rows_source, staged.rows_other), full = work.through ~= nil,
   }
   local changes = staged.missing + staged.changed - staged.refused
   if task.deletes and staged.extra > 0 then counts.deleted = merge.delete(secondary, task) end
-  if changes > 0 then counts.written = merge.upsert(secondary, task, changes) end
+  if changes > 0 then counts.written = merge.write(secondary, task, changes) end
   if counts.deleted + counts.written > 0 then secondary:execute "set constraints all immediate" end
   local after = {
     id = range.id, reached = work.through or range.reached, through = range.through,

@@ -99,6 +99,8 @@ function task.open(db, name, options)
     by_keys = false, phase = "rows", active = 0, statements = {}, failures = 0,
     deletes = (spec.model.sync or {}).deletes ~= false,
   }, Task)
+  self.source, self.target = db.primary, db.secondary
+  self.builder = spec.statements.secondary
   local indexes, names, kinds = row.writable(spec, "secondary")
   self.written = { indexes = indexes, names = names, kinds = kinds }
   self.whole = not is_enterable(spec)
