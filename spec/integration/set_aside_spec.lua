@@ -2,7 +2,7 @@
 -- in between.
 
 local child = require "spec.support.child"
-local core = require "dualdb.core"
+local clients = require "spec.support.clients"
 local pair = require "spec.support.pair"
 local set_aside = require "dualdb.sync.set_aside"
 local setup = require "dualdb.setup"
@@ -214,5 +214,625 @@ describe("what is set aside", function()
     assert.is_false(pair.value(db.secondary,
       "select to_regclass('dualdb_set_aside') is not null as v"))
     setup.run(db)
+  end)
+end)
+
+describe("a unique index", function()
+  local db
+
+  before_each(function() db = open() end)
+  after_each(function() close(db) end)
+
+  local TEXT = "varchar(20) character set utf8mb4 collate "
+
+  --- Columns of both sides, what else the model says, and the secondary's index on v.
+  local function taken(mysql, postgres, model, index)
+    pair.make(db, NAME, {
+      mysql = ("id bigint not null primary key, v %s null, unique key v (v)"):format(mysql),
+      postgres = ("id bigint primary key, v %s"):format(postgres),
+    })
+    db.secondary:execute(index or "create unique index x on spec_aside (v)")
+    model = model or {}
+    model.table = NAME
+    db:close()
+    db = pair.open { Item = model }
+    return #set_aside.take(db, db:spec "Item") == 1
+  end
+
+  --- Cases in which what is unique on the primary is unique on the secondary.
+  local FOLLOWING = {
+    { "integers", "int", "bigint" },
+    { "unsigned integers", "bigint unsigned", "numeric(20)" },
+    { "decimals", "decimal(10, 2)", "numeric(12, 4)" },
+    { "texts of which the primary folds the case", TEXT .. "utf8mb4_unicode_ci", "varchar(20)" },
+    { "texts without trailing blanks", "char(20) character set utf8mb4", "char(20)" },
+    { "texts of bytes", TEXT .. "utf8mb4_bin", "text" },
+    { "labels", "enum('a', 'b')", "text" },
+    { "bytes", "varbinary(20)", "bytea" },
+    { "points in time", "timestamp(6)", "timestamptz(6)" },
+    { "dates, with a policy that is no other than the default", "date", "date",
+      { policies = { zero_dates = "refuse" } } },
+    { "rows that a filter picks", "int", "int", { sync = { filter = "id > 5" } } },
+  }
+
+  for _, case in ipairs(FOLLOWING) do
+    it("is set aside for " .. case[1], function()
+      assert.is_true(taken(table.unpack(case, 2)))
+    end)
+  end
+
+  --- Cases in which two rows of the primary may be one for it.
+  local STAYING = {
+    { "floats, whose digits may be cut", "double", "double precision" },
+    { "a type that takes texts of different case for the same", TEXT .. "utf8mb4_bin", "citext" },
+    { "a collation that does", TEXT .. "utf8mb4_bin", "text collate spec_aside_folded" },
+    { "a collation of its own that does", TEXT .. "utf8mb4_bin", "text", nil,
+      "create unique index x on spec_aside (v collate spec_aside_folded)" },
+    { "a policy that changes values", "date", "date", { policies = { zero_dates = "null" } } },
+    { "a policy that cuts values", "int", "smallint",
+      { policies = { columns = { v = { overflow = "clamp" } } } } },
+    { "a transform", "int", "int",
+      { sync = { transform = function(values) return values end } } },
+    { "a character set in which two codes are one character", "varchar(20) character set cp932",
+      "text" },
+    { "labels among which is the one of what is none", "enum('', 'b')", "text" },
+    { "a column that the secondary computes", "bigint",
+      "bigint generated always as (id / 2) stored" },
+  }
+
+  for _, case in ipairs(STAYING) do
+    it("stays for " .. case[1], function()
+      db.secondary:execute("create extension if not exists citext")
+      db.secondary:execute("create collation if not exists spec_aside_folded (provider = icu, "
+        .. "locale = 'und-u-ks-level1', deterministic = false)")
+      local ok, result = pcall(taken, table.unpack(case, 2))
+      db.secondary:execute("drop table spec_aside")
+      db.secondary:execute("drop collation spec_aside_folded")
+      db.secondary:execute("drop extension citext")
+      assert.same({ true, false }, { ok, result })
+    end)
+  end
+
+  it("stays when the primary's is of a prefix only", function()
+    pair.make(db, NAME, {
+      mysql = "id bigint not null primary key, v varchar(20) null, unique key v (v(5))",
+      postgres = "id bigint primary key, v varchar(20)",
+    })
+    db.secondary:execute("create unique index x on spec_aside (v)")
+    assert.same({}, set_aside.take(db, db:spec "Item"))
+  end)
+
+  it("that finds duplicates says so, and is not forgotten", function()
+    pair.make(db, NAME, COLUMNS)
+    db.secondary:execute("create unique index x on spec_aside (b)")
+    local entry = set_aside.take(db, db:spec "Item")[1]
+    db.secondary:execute("insert into spec_aside (id, b) values (1, 'same'), (2, 'same')")
+    local err = pair.failure(set_aside.restore, db, entry)
+    assert.same({ "integrity", "23505" }, { err.class, err.sqlstate })
+    assert.matches("(b)=(same)", err.detail, 1, true)
+    assert.equal(1, #set_aside.pending(db))
+    db.secondary:execute("update spec_aside set b = 'other' where id = 2")
+    restore_all(db)
+    assert.matches("UNIQUE INDEX x ON", table.concat(state(db)), 1, true)
+  end)
+end)
+
+describe("a foreign key that was set aside", function()
+  local db
+
+  before_each(function()
+    db = open()
+    pair.make(db, PARENT, {
+      mysql = "id bigint not null primary key, code varchar(9) null, unique key code (code)",
+      postgres = "id bigint primary key, code varchar(9) collate \"C\"",
+    })
+    pair.make(db, NAME, {
+      mysql = "id bigint not null primary key, parent_id bigint null, code varchar(9) null, "
+        .. "own_id bigint null",
+      postgres = "id bigint primary key, parent_id bigint, code varchar(9), own_id bigint",
+    })
+    pair.make(db, CHILD, {
+      mysql = "id bigint not null primary key, item_id bigint null",
+      postgres = "id bigint primary key, item_id bigint",
+    })
+  end)
+
+  after_each(function() close(db) end)
+
+  local function add(name, column, definition)
+    db.secondary:execute(("alter table %s add constraint f foreign key (%s) references %s"):format(
+      name, column, definition))
+  end
+
+  local function on_both(statement, ...)
+    db.primary:execute(statement, ...)
+    db.secondary:execute(statement, ...)
+  end
+
+  local function take(model)
+    local taken = set_aside.take(db, db:spec(model or "Item"))
+    assert.equal("foreign_key", taken[1].kind)
+    return taken[1]
+  end
+
+  local function ids(side, name)
+    local list = {}
+    for i, entry in ipairs(side:query(("select id from %s order by id"):format(name or NAME))) do
+      list[i] = entry.id
+    end
+    return list
+  end
+
+  local function is_valid()
+    local found = db.secondary:query("select convalidated as v from pg_constraint "
+      .. "where conname = 'f' and conrelid = to_regclass(?)", NAME)[1]
+    return found and found.v
+  end
+
+  --- How each kind of foreign key is made.
+  local KEYS = {
+    { "one that cascades and waits for the end of the transaction", "parent_id",
+      "spec_aside_parent (id) on delete cascade on update set null deferrable initially deferred" },
+    { "one that takes all of its columns or none", "parent_id",
+      "spec_aside_parent match full on delete restrict" },
+    { "one to the same table", "own_id", "spec_aside (id) on delete set default deferrable" },
+    { "one that was not valid", "parent_id", "spec_aside_parent not valid" },
+    { "one with a comment", "parent_id", "spec_aside_parent", "it's ? \\ here" },
+  }
+
+  for _, case in ipairs(KEYS) do
+    it("comes back as it was: " .. case[1], function()
+      add(NAME, case[2], case[3])
+      if case[4] then
+        db.secondary:execute("comment on constraint f on spec_aside is "
+          .. pair.value(db.secondary, "select quote_literal(?::text) as v", case[4]))
+      end
+      local before = state(db)
+      local entry = take()
+      assert.equal(#before - 1, #state(db))
+      restore_all(db)
+      assert.same(before, state(db))
+      assert.equal("f", entry.name)
+    end)
+  end
+
+  it("comes back with another that closes a circle", function()
+    add(NAME, "own_id", "spec_aside_child (id) deferrable")
+    add(CHILD, "item_id", "spec_aside (id)")
+    local before, before_there = state(db), state(db, CHILD)
+    take "Item"
+    take "Child"
+    assert.equal(#before_there - 1, #state(db, CHILD))
+    restore_all(db)
+    assert.same(before, state(db))
+    assert.same(before_there, state(db, CHILD))
+  end)
+
+  it("comes back after the unique index that it needs, which was set aside later", function()
+    db.secondary:execute("create unique index f on spec_aside_parent (code)")
+    add(NAME, "code", "spec_aside_parent (code)")
+    local before, before_there = state(db), state(db, PARENT)
+    take "Item"
+    assert.same({ "f" }, names_of(set_aside.take(db, db:spec "Parent")))
+    restore_all(db)
+    assert.same(before, state(db))
+    assert.same(before_there, state(db, PARENT))
+  end)
+
+  it("comes back beside an index of the same name", function()
+    db.secondary:execute("create index f on spec_aside (parent_id)")
+    add(NAME, "parent_id", "spec_aside_parent")
+    local before = state(db)
+    assert.same({ "f", "f" }, names_of(set_aside.take(db, db:spec "Item")))
+    restore_all(db)
+    assert.same(before, state(db))
+  end)
+
+  it("leaves rows without their parents that were there while it was not valid", function()
+    db.secondary:execute("insert into spec_aside (id, parent_id) values (1, 99)")
+    add(NAME, "parent_id", "spec_aside_parent not valid")
+    db.secondary:execute("delete from spec_aside")
+    take()
+    db.secondary:execute("insert into spec_aside (id, parent_id) values (1, 99)")
+    restore_all(db)
+    assert.same({ 1 }, ids(db.secondary))
+    assert.is_false(is_valid())
+  end)
+
+  it("has rows without their parents in quarantine, in the words of the server", function()
+    add(NAME, "parent_id", "spec_aside_parent")
+    local entry = take()
+    on_both("insert into spec_aside_parent (id) values (1)")
+    on_both("insert into spec_aside (id, parent_id) values (1, 1), (2, 99), (3, null), (4, 98)")
+    set_aside.restore_foreign_key(db, entry)
+    assert.same({ 1, 3 }, ids(db.secondary))
+    assert.is_true(is_valid())
+    local listed = db:quarantine():list()
+    assert.same({ '{"id":2}', '{"id":4}' }, { listed[1].key, listed[2].key })
+    assert.matches('insert or update on table "spec_aside" violates foreign key constraint "f" '
+      .. '(Key (parent_id)=(99) is not present in table "spec_aside_parent".)', listed[1].reason, 1,
+      true)
+    assert.same({}, set_aside.pending(db))
+    on_both("insert into spec_aside_parent (id) values (98), (99)")
+    db:quarantine():retry()
+    assert.same({ 1, 2, 3, 4 }, ids(db.secondary))
+  end)
+
+  it("has half a key in quarantine where it takes all of its columns or none", function()
+    db.secondary:execute("alter table spec_aside_parent add unique (id, code)")
+    add(NAME, "parent_id, code", "spec_aside_parent (id, code) match full")
+    take()
+    on_both("insert into spec_aside_parent (id, code) values (1, 'a')")
+    on_both("insert into spec_aside (id, parent_id, code) values (1, 1, 'a'), (2, 1, null), "
+      .. "(3, null, null)")
+    restore_all(db)
+    assert.same({ 1, 3 }, ids(db.secondary))
+    assert.equal(1, #db:quarantine():list())
+  end)
+
+  it("compares texts as the parent does", function()
+    db.secondary:execute("create unique index code on spec_aside_parent (code)")
+    db.secondary:execute("alter table spec_aside alter code type varchar(9) collate \"POSIX\"")
+    add(NAME, "code", "spec_aside_parent (code)")
+    local entry = take()
+    on_both("insert into spec_aside_parent (id, code) values (1, 'a')")
+    on_both("insert into spec_aside (id, code) values (1, 'a'), (2, 'b')")
+    set_aside.restore_foreign_key(db, entry)
+    assert.same({ 1 }, ids(db.secondary))
+  end)
+
+  it("follows what the primary's own key has done to rows meanwhile", function()
+    add(NAME, "parent_id", "spec_aside_parent on delete set null")
+    local entry = take()
+    on_both("insert into spec_aside (id, parent_id) values (1, 99), (2, 99)")
+    db.primary:execute("update spec_aside set parent_id = null where id = 1")
+    db.primary:execute("delete from spec_aside where id = 2")
+    set_aside.restore_foreign_key(db, entry)
+    assert.same({ 1 }, ids(db.secondary))
+    assert.same({}, db:quarantine():list())
+    assert.equal(0, pair.value(db.secondary, "select count(parent_id) as v from spec_aside"))
+  end)
+
+  for _, rule in ipairs { "no action", "restrict", "cascade", "set null" } do
+    it("has the rows in quarantine too that refer to those, by " .. rule, function()
+      add(NAME, "parent_id", "spec_aside_parent")
+      local entry = take()
+      add(CHILD, "item_id", "spec_aside on delete " .. rule)
+      on_both("insert into spec_aside_parent (id) values (1)")
+      on_both("insert into spec_aside (id, parent_id) values (1, 1), (2, 99), (3, 98)")
+      on_both("insert into spec_aside_child (id, item_id) values (10, 1), (20, 2), (30, 3)")
+      db.primary:execute("update spec_aside set parent_id = 1 where id = 3")
+      set_aside.restore_foreign_key(db, entry)
+      assert.same({ 1, 3 }, ids(db.secondary))
+      assert.same({ 10, 30 }, ids(db.secondary, CHILD))
+      local listed = db:quarantine():list { "Child", "Item" }
+      assert.same({ "Child", '{"id":20}', "Item", '{"id":2}' },
+        { listed[1].model, listed[1].key, listed[2].model, listed[2].key })
+      assert.matches("Key (item_id)=(2) is not present", listed[1].reason, 1, true)
+    end)
+  end
+
+  it("has what hangs on a row without its parent in quarantine, down to the last", function()
+    add(NAME, "own_id", "spec_aside")
+    local entry = take()
+    on_both("insert into spec_aside (id, own_id) values (1, null), (2, 1), (3, 99), (4, 3), (5, 4)")
+    set_aside.restore_foreign_key(db, entry)
+    assert.same({ 1, 2 }, ids(db.secondary))
+    assert.equal(3, #db:quarantine():list())
+    assert.is_true(is_valid())
+  end)
+
+  it("goes on where a run was killed after it held for new rows", function()
+    add(NAME, "parent_id", "spec_aside_parent")
+    take()
+    on_both("insert into spec_aside (id, parent_id) values (1, 99)")
+    local run = child.lua([[
+      local core, pair = require "dualdb.core", require "spec.support.pair"
+      local set_aside = require "dualdb.sync.set_aside"
+      local db = pair.open { Item = { table = "spec_aside" } }
+      set_aside.restore_foreign_key(db, set_aside.pending(db)[1], function()
+        core.kill(core.pid(), 9)
+      end)]])
+    local text, status = run:finish()
+    assert.equal(137, status, text)
+    assert.is_false(is_valid())
+    local err = pair.failure(db.secondary.execute, db.secondary,
+      "insert into spec_aside (id, parent_id) values (2, 98)")
+    assert.equal("23503", err.sqlstate)
+    restore_all(db)
+    assert.is_true(is_valid())
+    assert.same({}, ids(db.secondary))
+    assert.equal(1, #db:quarantine():list())
+  end)
+
+  it("is not forgotten when nobody takes the rows away", function()
+    add(NAME, "parent_id", "spec_aside_parent")
+    local entry = take()
+    on_both("insert into spec_aside (id, parent_id) values (1, 99)")
+    local err = pair.failure(set_aside.restore_foreign_key, db, entry, function() end)
+    assert.equal("integrity", err.class)
+    assert.equal(1, #set_aside.pending(db))
+    assert.is_false(is_valid())
+  end)
+
+  it("becomes valid in the end also when it is set aside again half way", function()
+    add(NAME, "parent_id", "spec_aside_parent")
+    local before, entry = state(db), take()
+    on_both("insert into spec_aside (id, parent_id) values (1, 99)")
+    pair.failure(set_aside.restore_foreign_key, db, entry, function() end)
+    db.secondary:execute("delete from spec_aside")
+    assert.same(entry, take())
+    restore_all(db)
+    assert.same(before, state(db))
+  end)
+
+  it("hands the keys over in batches, and all of them", function()
+    add(NAME, "parent_id", "spec_aside_parent")
+    local entry, seen = take(), 0
+    on_both("insert into spec_aside_parent (id) values (1)")
+    db.secondary:execute("insert into spec_aside (id, parent_id) select n, 99 "
+      .. "from generate_series(1, 1234) as n")
+    set_aside.restore_foreign_key(db, entry, function(keys)
+      assert.is_true(#keys <= 500)
+      seen = seen + #keys
+      local spec = db:spec "Item"
+      db.secondary:with(function(conn)
+        conn:put(spec.statements.secondary:delete_keys(#keys), spec.key_kinds:rep(#keys),
+          table.concat(keys))
+      end)
+    end)
+    assert.equal(1234, seen)
+    assert.is_true(is_valid())
+  end)
+end)
+
+describe("setting aside", function()
+  local db
+
+  before_each(function()
+    db = open()
+    pair.make(db, NAME, COLUMNS)
+  end)
+
+  after_each(function() close(db) end)
+
+  --- Runs fn(conn) within a transaction of a connection of its own.
+  local function beside(fn)
+    local conn <close> = db.secondary:connect()
+    conn:execute("begin")
+    fn(conn)
+    conn:execute("rollback")
+  end
+
+  --- The transactions that wait for a lock of the kind on the table.
+  local function waiting(mode)
+    local list = {}
+    for i, entry in ipairs(db.secondary:query("select virtualtransaction as v from pg_locks "
+      .. "where not granted and mode = ? and relation = to_regclass(?)", mode, NAME)) do
+      list[i] = entry.v
+    end
+    return list[1]
+  end
+
+  --- What a process of its own runs with the pair `db` and the module `set_aside`.
+  local function process(code)
+    return child.lua([[
+      local pair, set_aside = require "spec.support.pair", require "dualdb.sync.set_aside"
+      local db = pair.open { Item = { table = "spec_aside" } }
+    ]] .. code)
+  end
+
+  it("gives up, with nothing dropped, when others keep the table", function()
+    db.secondary:execute("create index x on spec_aside (a)")
+    local before = state(db)
+    beside(function(conn)
+      conn:execute("lock table spec_aside in row exclusive mode")
+      local err = pair.failure(set_aside.take, db, db:spec "Item",
+        { lock_timeout = 0.05, attempts = 2 })
+      assert.same({ "transient", "55P03", "secondary" }, { err.class, err.sqlstate, err.side })
+    end)
+    assert.same(before, state(db))
+    assert.same({}, set_aside.pending(db))
+    assert.equal(1, #set_aside.take(db, db:spec "Item"))
+  end)
+
+  it("waits for others again and again, and then goes on", function()
+    db.secondary:execute("create index x on spec_aside (a)")
+    local run
+    beside(function(conn)
+      conn:execute("lock table spec_aside in row exclusive mode")
+      run = process [[
+        set_aside.take(db, db:spec "Item", { lock_timeout = 0.1, attempts = 1000 })]]
+      local first = wait.wait_until("it waits", function()
+        return waiting "AccessExclusiveLock"
+      end)
+      wait.wait_until("it waits again", function()
+        local now = waiting "AccessExclusiveLock"
+        return now and now ~= first
+      end)
+    end)
+    local text, status = run:finish()
+    assert.same({ "", 0 }, { text, status })
+    assert.same({ "x" }, names_of(set_aside.pending(db)))
+  end)
+
+  it("leaves a table alone that got its first row while it waited", function()
+    db.secondary:execute("create index x on spec_aside (a)")
+    local before = state(db)
+    local conn <close> = db.secondary:connect()
+    conn:execute("begin")
+    conn:execute("insert into spec_aside (id) values (1)")
+    local run = process [[
+      print(#set_aside.take(db, db:spec "Item", { lock_timeout = 10 }))]]
+    wait.wait_until("it waits", function() return waiting "AccessExclusiveLock" end)
+    conn:execute("commit")
+    assert.same({ "0\n", 0 }, { run:finish() })
+    assert.same(before, state(db))
+  end)
+
+  --- An index whose making waits for the advisory lock 77, with a row for it.
+  local function slow_index()
+    db.secondary:execute([[create or replace function spec_aside_wait(int) returns int
+      language plpgsql immutable as
+      'begin perform pg_advisory_xact_lock(77); return $1; end']])
+    db.secondary:execute("create index x on spec_aside (spec_aside_wait(a))")
+    local before = state(db)
+    set_aside.take(db, db:spec "Item")
+    return before
+  end
+
+  local function maker()
+    return wait.wait_until("the index is being made", function()
+      local found = db.secondary:query("select pid from pg_locks where locktype = 'advisory' "
+        .. "and objid = 77 and not granted")[1]
+      return found and found.pid
+    end)
+  end
+
+  --- Ends the making of the index half way, by `stop(run, pid of the server's process)`.
+  local function interrupted(stop)
+    local before = slow_index()
+    db.secondary:execute("insert into spec_aside (id, a) values (1, 1)")
+    local run
+    beside(function(conn)
+      conn:execute("select pg_advisory_xact_lock(77)")
+      run = process [[
+        local _, err = require("dualdb").try(set_aside.restore, db, set_aside.pending(db)[1])
+        print(err.class)]]
+      local pid = maker()
+      stop(run, pid)
+      wait.wait_until("the server has noticed", function()
+        return #db.secondary:query("select 1 as one from pg_stat_activity where pid = ?", pid) == 0
+      end)
+    end)
+    assert.same({ "x" }, names_of(set_aside.pending(db)))
+    assert.is_true(#state(db) < #before)
+    restore_all(db)
+    assert.same(before, state(db))
+    db.secondary:execute("drop table spec_aside")
+    db.secondary:execute("drop function spec_aside_wait")
+    return run:finish()
+  end
+
+  it("is made good later when the server ends the session in the middle", function()
+    local text = interrupted(function(_, pid)
+      db.secondary:query("select pg_terminate_backend(?)", pid)
+    end)
+    assert.equal("unavailable\n", text)
+  end)
+
+  it("is made good later when the process is killed in the middle", function()
+    local _, status = interrupted(function(run, pid)
+      run:signal(9)
+      wait.wait_until("the process is gone", function()
+        return child.state(run.pid) == nil or child.state(run.pid) == "Z"
+      end)
+      db.secondary:query("select pg_terminate_backend(?)", pid)  -- as it does once it looks
+    end)
+    assert.equal(137, status)
+  end)
+
+  it("is made good once, when two do so at a time", function()
+    local before = slow_index()
+    db.secondary:execute("insert into spec_aside (id, a) values (1, 1)")
+    local runs = {}
+    beside(function(conn)
+      conn:execute("select pg_advisory_xact_lock(77)")
+      for i = 1, 2 do
+        runs[i] = process "set_aside.restore(db, set_aside.pending(db)[1])"
+        if i == 1 then maker() end
+      end
+      wait.wait_until("the other one waits", function()
+        return #db.secondary:query("select 1 as one from pg_stat_activity "
+          .. "where wait_event_type = 'Lock' and query like '%for update%'") == 1
+      end)
+    end)
+    for _, run in ipairs(runs) do assert.same({ "", 0 }, { run:finish() }) end
+    assert.same(before, state(db))
+    assert.same({}, set_aside.pending(db))
+    db.secondary:execute("drop table spec_aside")
+    db.secondary:execute("drop function spec_aside_wait")
+  end)
+
+  local function take_index()
+    db.secondary:execute("create index x on spec_aside (a)")
+    return set_aside.take(db, db:spec "Item")[1]
+  end
+
+  it("is done with when a person has made the same index again", function()
+    local entry = take_index()
+    db.secondary:execute("create index x on spec_aside (a)")
+    set_aside.restore(db, entry)
+    assert.same({}, set_aside.pending(db))
+  end)
+
+  it("names another index that has the name, and does not forget its own", function()
+    local entry = take_index()
+    db.secondary:execute("create index x on spec_aside (b)")
+    local before = state(db)
+    local err = pair.failure(set_aside.restore, db, entry)
+    assert.equal("schema", err.class)
+    assert.equal("table spec_aside has another index x than the one that was set aside",
+      err.message)
+    assert.same(before, state(db))
+    assert.same({ "x" }, names_of(set_aside.pending(db)))
+  end)
+
+  it("is done with when the table is gone", function()
+    local entry = take_index()
+    db.secondary:execute("drop table spec_aside")
+    set_aside.restore(db, entry)
+    assert.same({}, set_aside.pending(db))
+  end)
+
+  it("makes an index with the memory and the workers given, for its transaction alone", function()
+    local entry = take_index()
+    local conn <close> = db.secondary:connect()
+    local function shown(name)
+      return conn:query("select current_setting(?) as v", name)[1].v
+    end
+    conn:execute("set maintenance_work_mem = '32MB'")
+    conn:execute("set statement_timeout = '5s'")
+    local statement = set_aside.begin(conn, entry, { memory = 200 * 1024 * 1024, workers = 3 })
+    assert.equal(entry.definition, statement)
+    assert.same({ "200MB", "3", "0" }, { shown "maintenance_work_mem",
+      shown "max_parallel_maintenance_workers", shown "statement_timeout" })
+    conn:execute("rollback")
+    set_aside.begin(conn, entry, { memory = 1024 * 1024 })
+    assert.equal("32MB", shown "maintenance_work_mem")
+    conn:execute(statement)
+    set_aside.finish(conn, entry)
+    assert.equal("5s", shown "statement_timeout")
+    assert.same({}, set_aside.pending(db))
+    assert.is_nil(set_aside.begin(conn, entry))
+    set_aside.finish(conn, entry)
+  end)
+
+  it("is not for those who could not make again what they drop", function()
+    db.secondary:execute("create index x on spec_aside (a)")
+    clients.run("postgres", "create role spec_aside_other; alter table spec_aside owner to "
+      .. "spec_aside_other; grant all on spec_aside to public")
+    local ok, taken = pcall(set_aside.take, db, db:spec "Item")
+    clients.run("postgres", "drop table spec_aside; drop role spec_aside_other")
+    assert.same({ true, {} }, { ok, taken })
+  end)
+
+  it("brings an index back into its tablespace", function()
+    clients.run("postgres", "set allow_in_place_tablespaces = on; "
+      .. "create tablespace spec_aside_space location ''; "
+      .. "grant create on tablespace spec_aside_space to public")
+    db.secondary:execute("create index x on spec_aside (a) tablespace spec_aside_space")
+    db.secondary:execute("create index w on spec_aside (a) tablespace spec_aside_space "
+      .. "where a > 1")
+    db.secondary:execute("alter table spec_aside add constraint y unique (b) "
+      .. "with (fillfactor = 80) using index tablespace spec_aside_space deferrable")
+    local before = state(db)
+    assert.same({ "x", "y" }, names_of(set_aside.take(db, db:spec "Item")))
+    db.secondary:execute("set default_tablespace = spec_aside_space")
+    restore_all(db)
+    db.secondary:execute("reset default_tablespace")
+    assert.same(before, state(db))
+    db.secondary:execute("drop table spec_aside")
+    clients.run("postgres", "drop tablespace spec_aside_space")
   end)
 end)
