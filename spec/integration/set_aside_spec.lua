@@ -153,11 +153,9 @@ describe("what is set aside", function()
   end
 
   it("leaves the index alone that an unfinished CREATE INDEX CONCURRENTLY left behind", function()
-    for _, id in ipairs { 1, 2 } do
-      db.secondary:execute("insert into spec_aside (id, a) values (?, 1)", id)
-    end
+    db.secondary:execute("insert into spec_aside (id, b) values (1, 'same'), (2, 'same')")
     local err = pair.failure(db.secondary.execute, db.secondary,
-      "create unique index concurrently x on spec_aside (a)")
+      "create unique index concurrently x on spec_aside (b)")
     assert.equal("integrity", err.class)
     db.secondary:execute("delete from spec_aside")
     check({})
@@ -512,6 +510,22 @@ describe("a foreign key that was set aside", function()
     end)
   end
 
+  it("does not blame a row for what refers to it from a table of no model", function()
+    add(NAME, "parent_id", "spec_aside_parent")
+    local entry = take()
+    db.secondary:execute("create table spec_aside_foreign (id bigint "
+      .. "references spec_aside deferrable)")
+    on_both("insert into spec_aside (id, parent_id) values (1, 99), (2, null)")
+    db.secondary:execute("insert into spec_aside_foreign values (1)")
+    local err = pair.failure(set_aside.restore_foreign_key, db, entry)
+    db.secondary:execute("drop table spec_aside_foreign")
+    assert.equal("integrity", err.class)
+    assert.matches('on table "spec_aside_foreign"', err.message, 1, true)
+    assert.equal(1, #set_aside.pending(db))
+    assert.same({ 1, 2 }, ids(db.secondary))
+    assert.same({}, db:quarantine():list())
+  end)
+
   it("has what hangs on a row without its parent in quarantine, down to the last", function()
     add(NAME, "own_id", "spec_aside")
     local entry = take()
@@ -826,8 +840,9 @@ describe("setting aside", function()
       .. "where a > 1")
     db.secondary:execute("alter table spec_aside add constraint y unique (b) "
       .. "with (fillfactor = 80) using index tablespace spec_aside_space deferrable")
+    db.secondary:execute("create index z on spec_aside (a)")  -- in the database's own
     local before = state(db)
-    assert.same({ "x", "y" }, names_of(set_aside.take(db, db:spec "Item")))
+    assert.same({ "x", "y", "z" }, names_of(set_aside.take(db, db:spec "Item")))
     db.secondary:execute("set default_tablespace = spec_aside_space")
     restore_all(db)
     db.secondary:execute("reset default_tablespace")
