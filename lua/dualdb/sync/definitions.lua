@@ -47,10 +47,6 @@ select i.relname::text as name, case when k.oid is null then 'index' else 'uniqu
     or exists (select from pg_constraint f where f.contype = 'f' and f.conindid = i.oid)
     or exists (select from pg_depend p where p.classid = 'pg_class'::regclass and p.objid = i.oid
                and p.deptype in ('e', 'x', 'P', 'S'))
-    or exists (select from pg_depend p where p.refclassid = 'pg_class'::regclass
-               and p.refobjid = i.oid)
-    or exists (select from pg_depend p where p.refclassid = 'pg_constraint'::regclass
-               and p.refobjid = k.oid and p.deptype <> 'i')
     as stays,
   x.indexprs is null and x.indpred is null
     and not coalesce((to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false)

@@ -24,11 +24,15 @@ local function quote(name) return core.quote("postgres", name) end
 
 -- ---- setting aside ----
 
+--- A foreign key that another run has begun to make again is not valid yet, but shall be.
 local NOTE = [[
-insert into dualdb_set_aside (tab, kind, name, model, definition, comment)
+insert into dualdb_set_aside as n (tab, kind, name, model, definition, comment)
 values (?, ?, ?, ?, ?, ?)
 on conflict (tab, kind, name) do update
-set model = excluded.model, definition = excluded.definition, comment = excluded.comment]]
+set model = excluded.model, comment = excluded.comment,
+  definition = case when excluded.definition = n.definition || ' NOT VALID' then n.definition
+                    else excluded.definition end
+returning definition]]
 
 local function is_empty(conn, quoted)
   return #conn:query(("select 1 as one from %s limit 1"):format(quoted)) == 0
@@ -67,12 +71,12 @@ function set_aside.take(db, spec, options)
     local of = worth_it(conn, spec)
     if not of then return taken end
     for i, entry in ipairs(definitions.movable(conn, spec, of.quoted)) do
-      conn:execute(NOTE, name, entry.kind, entry.name, spec.name, entry.definition,
-        entry.comment or core.NULL)
+      local noted = conn:query(NOTE, name, entry.kind, entry.name, spec.name, entry.definition,
+        entry.comment or core.NULL)[1]
       drop(conn, of, entry)
       taken[i] = {
         model = spec.name, table = name, name = entry.name, kind = entry.kind,
-        definition = entry.definition, comment = entry.comment,
+        definition = noted.definition, comment = entry.comment,
       }
     end
     return taken
@@ -290,12 +294,8 @@ end
 function set_aside.restore_foreign_key(db, entry, on_orphan, options)
   local spec = db:spec(entry.model)
   if not add_unvalidated(db, entry, options) then return end
-  local bin
-  if not on_orphan then
-    bin = quarantine.bin(db, spec)
-    on_orphan = set_aside.quarantine_orphans(db, spec, bin)
-  end
-  clear_orphans(db, spec, entry, on_orphan)
+  clear_orphans(db, spec, entry,
+    on_orphan or set_aside.quarantine_orphans(db, spec, quarantine.bin(db, spec)))
   validate(db, entry, options)
 end
 

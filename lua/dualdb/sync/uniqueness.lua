@@ -25,8 +25,7 @@ local function text_crosses(column)
   for _, label in ipairs(primary.labels or {}) do
     if label == "" then return false end  -- what is no label has that text too
   end
-  -- char leaves trailing blanks out of its comparisons.
-  return column.other.type ~= "bpchar" and not collations.secondary_folds(column.other)
+  return not collations.secondary_folds(column.other)
 end
 
 local function column_crosses(spec, column)
