@@ -25,6 +25,16 @@ function progress.plural(count, noun)
   return ("%s %s%s"):format(progress.count(count), noun, count == 1 and "" or "s")
 end
 
+local UNITS = { "B", "KiB", "MiB", "GiB", "TiB" }
+
+---@param bytes number
+---@return string  512 B, 1.5 MiB, 120 GiB
+function progress.size(bytes)
+  local unit = 1
+  while bytes >= 1024 and unit < #UNITS do bytes, unit = bytes / 1024, unit + 1 end
+  return (unit > 1 and bytes < 10 and "%.1f %s" or "%.0f %s"):format(bytes, UNITS[unit])
+end
+
 ---@param seconds number
 ---@return string  0:07, 12:34, 1:02:03
 function progress.duration(seconds)
