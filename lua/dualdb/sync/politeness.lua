@@ -54,7 +54,8 @@ function politeness.new(db, options)
     db = db, clock = clock, throttle = options.throttle, max_rate = options.max_rate,
     max_lag = options.max_lag or MAX_LAG, max_wait = options.max_wait or MAX_WAIT,
     replicas = Replicas.new(db, options.replicas or db.policy.replicas),
-    saved = 0, counted_at = clock(), chunk_seconds = 0, waiting = {}, said = {},
+    standbys = {}, waiting = {}, said = {},
+    saved = 0, counted_at = clock(), chunk_seconds = 0,
   }, Politeness)
 end
 
@@ -143,7 +144,7 @@ local function look(self)
   if lag and lag.seconds > self.max_lag then
     return { kind = "lag", replica = lag.replica, seconds = lag.seconds, stopped = lag.stopped }
   end
-  local ok, locks, standby = pcall(waits.look, self.db, self.max_wait)
+  local ok, locks, standby = pcall(waits.look, self.db, self.max_wait, self.standbys)
   if not ok then
     tell(self, locks)
   elseif locks then

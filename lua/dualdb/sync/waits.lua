@@ -27,34 +27,48 @@ where w.seconds > ?::float8 and exists (
   where b.pid = any(pg_blocking_pids(w.pid)) and b.usename = current_user
     and b.application_name = current_setting('application_name'))]]
 
---- The standby that is furthest behind in writing what it is sent. What it last said is all that is
---- known of one that says nothing: it is behind since then, if it was sent more. Readers of the
---- logical log are none.
+--- The standbys, and what each has written of what it was sent. Readers of the logical log are not
+--- among them.
 local STANDBYS = [[
-select coalesce(nullif(r.application_name, ''), host(r.client_addr), 'standby') as name,
-       extract(epoch from greatest(r.write_lag,
-         case when r.sent_lsn > r.write_lsn then clock_timestamp() - r.reply_time end))::float8
-         as seconds
+select r.pid as pid, coalesce(nullif(r.application_name, ''), host(r.client_addr), 'standby')
+         as name,
+       coalesce(extract(epoch from r.write_lag), 0)::float8 as seconds,
+       r.write_lsn::text as written, r.sent_lsn > r.write_lsn as is_behind
 from pg_stat_replication r
 where r.state in ('streaming', 'catchup') and not exists (
-  select 1 from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical')
-order by seconds desc nulls last limit 1]]
+  select 1 from pg_replication_slots s where s.active_pid = r.pid and s.slot_type = 'logical')]]
+
+--- The one that is furthest behind. The server knows it of what a standby has written; one that
+--- writes nothing is behind since that was first seen.
+local function furthest(rows, seen, now)
+  local worst
+  for _, row in ipairs(rows) do
+    local before = seen[row.pid]
+    local stands_still = row.is_behind == true and before and before.written == row.written
+    seen[row.pid] = { written = row.written, since = stands_still and before.since or now }
+    local seconds = math.max(row.seconds, now - seen[row.pid].since)
+    if not worst or seconds > worst.seconds then
+      worst = { replica = row.name, seconds = seconds }
+    end
+  end
+  return worst
+end
 
 ---@param db dualdb.Database
 ---@param longer number   seconds that others may wait
+---@param seen table      what this function keeps between two looks
 ---@return { sessions: integer, seconds: number }|nil locks
 ---@return { replica: string, seconds: number }|nil standby   the one that is furthest behind
-function waits.look(db, longer)
+function waits.look(db, longer, seen)
   local conn = db.secondary:acquire("any", SHORT)
   local guard <close> = setmetatable({}, {
     __close = function() db.secondary:release(conn) end,
   })
   conn:set_timeout(SHORT)
   local locks = conn:query(LOCKS, longer)[1]
-  local standby = conn:query(STANDBYS)[1]
-  local behind = standby and standby.seconds ~= core.NULL
+  local standby = furthest(conn:query(STANDBYS), seen, core.clock())
   return locks.sessions > 0 and { sessions = locks.sessions, seconds = locks.seconds } or nil,
-    behind and { replica = standby.name, seconds = standby.seconds } or nil
+    standby
 end
 
 return waits
