@@ -58,12 +58,13 @@ static int core_isatty(lua_State *L) {
     return 1;
 }
 
-/* width(fd): columns of the terminal, or nil */
+/* width(fd): columns of the terminal and its lines, or nil */
 static int core_width(lua_State *L) {
     struct winsize size;
     if (ioctl((int)luaL_checkinteger(L, 1), TIOCGWINSZ, &size) || size.ws_col == 0) return 0;
     lua_pushinteger(L, size.ws_col);
-    return 1;
+    lua_pushinteger(L, size.ws_row);
+    return 2;
 }
 
 /* processors() that are at work */

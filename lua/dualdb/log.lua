@@ -3,6 +3,7 @@
 
 local core = require "dualdb.core"
 local json = require "dualdb.json"
+local text = require "dualdb.cli.text"
 
 local log = {}
 
@@ -11,7 +12,7 @@ log.FORMATS = { "human", "logfmt", "json" }
 local LEVELS = { debug = 1, info = 2, warn = 3, error = 4 }
 
 --- The sink: the only state of the process that modules share.
-local sink = { format = "human", level = LEVELS.info, status_shown = false }
+local sink = { format = "human", level = LEVELS.info, status = {} }
 
 ---@param options { format: "human"|"logfmt"|"json"|nil, level: "debug"|"info"|"warn"|"error"|nil }
 function log.configure(options)
@@ -30,9 +31,9 @@ local function timestamp()
 end
 
 local function logfmt_value(value)
-  local text = tostring(value)
-  if text:find('[%s"=\\%c]') or text == "" then return core.json_string(text) end
-  return text
+  local word = tostring(value)
+  if word:find('[%s"=\\%c]') or word == "" then return core.json_string(word) end
+  return word
 end
 
 local function sorted_names(fields)
@@ -44,15 +45,15 @@ end
 
 local render = {}
 
-function render.human(level, text)
-  if level == "error" then return "dualdb: " .. text end
-  if level == "warn" then return "dualdb: warning: " .. text end
-  return text
+function render.human(level, message)
+  if level == "error" then return "dualdb: " .. message end
+  if level == "warn" then return "dualdb: warning: " .. message end
+  return message
 end
 
-function render.logfmt(level, text, fields)
+function render.logfmt(level, message, fields)
   local parts = {
-    "ts=" .. timestamp(), "level=" .. level, "msg=" .. logfmt_value(text),
+    "ts=" .. timestamp(), "level=" .. level, "msg=" .. logfmt_value(message),
   }
   for _, name in ipairs(sorted_names(fields)) do
     parts[#parts + 1] = name .. "=" .. logfmt_value(fields[name])
@@ -60,10 +61,10 @@ function render.logfmt(level, text, fields)
   return table.concat(parts, " ")
 end
 
-function render.json(level, text, fields)
+function render.json(level, message, fields)
   local parts = {
     '{"ts":"' .. timestamp() .. '"', '"level":"' .. level .. '"',
-    '"msg":' .. core.json_string(text),
+    '"msg":' .. core.json_string(message),
   }
   for _, name in ipairs(sorted_names(fields)) do
     parts[#parts + 1] = core.json_string(name) .. ":" .. json.encode(fields[name])
@@ -71,29 +72,60 @@ function render.json(level, text, fields)
   return table.concat(parts, ",") .. "}"
 end
 
---- Writes a message, when its level is high enough. The text form shows no fields: what a person
---- needs is in the text.
----@param level "debug"|"info"|"warn"|"error"
----@param text string
----@param fields table<string, any>|nil
-function log.emit(level, text, fields)
-  if not log.enabled(level) then return end
-  log.clear_status()
-  io.stderr:write(render[sink.format](level, text, fields or {}), "\n")
+-- ---- the status, which is redrawn in place ----
+
+--- Lines of the terminal that the status takes: one that has become narrower has broken what was
+--- longer into several.
+local function lines_taken()
+  local width, taken = core.width(2) or math.huge, 0
+  for _, line in ipairs(sink.status) do
+    taken = taken + math.max(1, math.ceil(text.width(line) / width))
+  end
+  return taken
 end
 
---- Shows a line that the next one replaces; only for a terminal.
----@param text string
-function log.status(text)
-  io.stderr:write("\r", text, "\27[K")
-  sink.status_shown = true
+--- What brings the cursor to the beginning of the status.
+local function to_its_start()
+  local taken = lines_taken()
+  if taken == 0 then return "" end
+  return taken > 1 and ("\r\27[%dA"):format(taken - 1) or "\r"
 end
 
---- Takes the status line away, before anything else is written to the terminal.
+--- Each line replaces what is in its place, so that nothing is blank in between.
+local function drawn(lines) return table.concat(lines, "\27[K\n") .. "\27[J" end
+
+--- Shows lines that the next ones replace; only for a terminal. None may be as wide as that.
+---@param lines string|string[]
+function log.status(lines)
+  if type(lines) == "string" then lines = { lines } end
+  local start = to_its_start()
+  if start == "" then start = "\r" end
+  sink.status = lines
+  io.stderr:write(start .. drawn(lines))
+end
+
+--- Takes the status away, before anything else is written to the terminal.
 function log.clear_status()
-  if not sink.status_shown then return end
-  io.stderr:write("\r\27[K")
-  sink.status_shown = false
+  if #sink.status == 0 then return end
+  io.stderr:write(to_its_start() .. "\27[J")
+  sink.status = {}
+end
+
+-- ---- messages ----
+
+--- Writes a message, when its level is high enough; above the status. The text form shows no
+--- fields: what a person needs is in the text.
+---@param level "debug"|"info"|"warn"|"error"
+---@param message string
+---@param fields table<string, any>|nil
+function log.emit(level, message, fields)
+  if not log.enabled(level) then return end
+  local line = render[sink.format](level, message, fields or {})
+  if #sink.status == 0 then
+    io.stderr:write(line, "\n")
+  else
+    io.stderr:write(to_its_start() .. "\27[J" .. line .. "\n" .. drawn(sink.status))
+  end
 end
 
 return log

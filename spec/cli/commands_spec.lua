@@ -140,15 +140,36 @@ describe("dualdb", function()
     end)
 
     it("only says what it would do in a dry run", function()
-      local before = chat.contents(db)
-      local run = dir:run { "sync", "--all", "--full", "--dry-run" }
+      db.secondary:execute("insert into cli_room (id, name) values (1, 'other')")
+      local before, position = chat.contents(db), chat.position()
+      local run = dir:run { "sync", "--all", "--full", "--dry-run", "--jobs", "2" }
       assert.equal(0, run.code)
-      assert.matches("1 +Room +cli_room.*2 +Item +cli_item", run.out)
-      local document = dir:json { "sync", "Item", "--full", "-n" }
+      assert.matches("1 +Room +cli_room +refresh +%d+ +%d+ KiB\n2 +Item +cli_item +load ",
+        run.out)
+      assert.matches("\nabout %d+ rows and %d+ KiB in all, to the secondary, in 2 lanes\n$",
+        run.out)
+      local document = dir:json { "sync", "Item", "Room", "--full", "-n" }
       assert.True(document.dry_run)
-      assert.equal("Item", document.models[1].model)
-      assert.equal("number", type(document.models[1].estimated_rows))
+      local room, item = document.models[1], document.models[2]
+      assert.same({ "Room", "full", "to_secondary", "refresh" },
+        { room.model, room.mode, room.direction, room.action })
+      assert.same({ "Item", "load" }, { item.model, item.action })
+      assert.same({ primary = "cli_item", secondary = "cli_item" }, item.table)
+      assert.equal("number", type(item.estimated_rows))
+      assert.True(item.estimated_bytes > 0)
       assert.equal(before, chat.contents(db))
+      assert.same(position, chat.position())
+    end)
+
+    it("says in a dry run what would be written to the primary, without asking", function()
+      local before, position = chat.contents(db), chat.position()
+      local document = dir:json { "sync", "Room", "--full", "--to-primary", "-n" }
+      assert.same({ "to_primary", "refresh" },
+        { document.models[1].direction, document.models[1].action })
+      assert.matches("to the primary\n$",
+        dir:run({ "sync", "Room", "--full", "--to-primary", "-n" }).out)
+      assert.equal(before, chat.contents(db))
+      assert.same(position, chat.position())
     end)
 
     it("goes on with the other models after an error", function()

@@ -45,6 +45,10 @@ describe("text for a terminal", function()
     assert.equal("123", progress.count(123))
     assert.equal("0:07", progress.duration(6.2))
     assert.equal("1:02:03", progress.duration(3723))
+    assert.same({ "0 B", "1023 B", "1.0 KiB", "12 MiB", "5000 TiB" }, {
+      progress.size(0), progress.size(1023), progress.size(1024), progress.size(12.4 * 2 ^ 20),
+      progress.size(5000 * 2 ^ 40),
+    })
   end)
 end)
 

@@ -4,6 +4,7 @@
 local cli = require "spec.support.cli"
 local dualdb = require "dualdb"
 local pair = require "spec.support.pair"
+local servers = require "spec.support.servers"
 
 local chat = {}
 
@@ -100,6 +101,16 @@ function chat.contents(db)
     end
   end
   return table.concat(parts, "|")
+end
+
+--- Where the primary's log ends, and the tables of the secondary: any write or new table moves one.
+function chat.position()
+  local is_mariadb = os.getenv "DUALDB_SANDBOX_FLAVOR" == "mariadb"
+  local log = servers.look("mysql", is_mariadb and "show master status"
+    or "show binary log status")[1]
+  local tables = servers.look("postgres", "select string_agg(relname, ' ' order by oid) as names "
+    .. "from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace")[1]
+  return { log.File, log.Position, tables.names }
 end
 
 function chat.close(db, dir)

@@ -402,6 +402,7 @@ describe("what a project file says wrongly is found with its line:", function()
     { "policy = { retry = { base = 3, cap = 1 } }", 4, "policy: retry: base is above cap" },
     { "policy = { retry = { pace = 3 } }", 4, "policy: retry: unknown key pace" },
     { "policy = { breaker = { failures = 1.5 } }", 4, "policy: breaker: failures: expected" },
+    { "policy = { replicas = 'mysql://h' }", 4, "policy: replicas: expected a list of URLs" },
     { "policy = { max_staleness = -1 }", 4, "policy: max_staleness: expected" },
     { "policy = { commit = 'atomc' }", 4,
       'policy: commit: expected "atomic", "journaled", "a1" or "a2"' },

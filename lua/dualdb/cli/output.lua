@@ -95,6 +95,7 @@ function Output:error(err, where)
   if where and not message:find(where, 1, true) then message = where .. ": " .. message end
   local fields = json.error(err)
   fields.message = nil
+  log.clear_status()
   log.emit("error", message, fields)
   if err.hint and log.format() == "human" then io.stderr:write("hint: ", err.hint, "\n") end
   if self.verbose and err.detail and log.format() == "human" then

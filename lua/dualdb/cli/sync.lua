@@ -8,6 +8,7 @@ local progress = require "dualdb.progress"
 local quantity = require "dualdb.cli.quantity"
 local crossed = require "dualdb.cli.crossed"
 local select_models = require "dualdb.cli.select"
+local plan = require "dualdb.sync.plan"
 local sync = require "dualdb.sync"
 local text = require "dualdb.cli.text"
 
@@ -19,7 +20,7 @@ local command = {
 function command.add_to_parser(cmd)
   select_models.add_to_parser(cmd)
   cmd:flag("--full", "all rows: an empty table is loaded, otherwise what differs is written")
-  cmd:flag("-n --dry-run", "only say what would be copied, in what order")
+  cmd:flag("-n --dry-run", "only say what would be copied, how, and in what order")
   cmd:option("--jobs", "how many chunks are copied at the same time"):argname("N")
     :convert(quantity.count "--jobs")
   cmd:option("--chunk-rows", "how many rows a chunk has (default: as many as take half a second)")
@@ -72,14 +73,6 @@ local function warn_of_tables(out, without_key)
   end
 end
 
-local function plan(db, name)
-  local spec = db:spec(name)
-  return {
-    model = name, mode = "full", table = spec.table,
-    estimated_rows = spec.primary_table.estimated_rows,
-  }
-end
-
 local FIELDS = {
   "model", "mode", "rows_read", "rows_written", "rows_deleted", "quarantined", "policies", "chunks",
   "seconds", "error",
@@ -123,13 +116,37 @@ local function entry_of(result)
   return entry
 end
 
-local function show_plan(models, out)
-  local rows = {}
+--- In the order in which they would be copied.
+local function show_plan(models, args, out)
+  local rows, sum_rows, sum_bytes = {}, 0, 0
   for i, model in ipairs(models) do
-    rows[i] = model.error and { i, model.model, "does not fit", "" }
-      or { i, model.model, model.table.secondary, progress.count(model.estimated_rows) }
+    if model.error then
+      rows[i] = { i, model.model, "does not fit", "", "", "" }
+    else
+      rows[i] = {
+        i, model.model, model.table[args.to_primary and "primary" or "secondary"], model.action,
+        progress.count(model.estimated_rows), progress.size(model.estimated_bytes),
+      }
+      sum_rows = sum_rows + model.estimated_rows
+      sum_bytes = sum_bytes + model.estimated_bytes
+    end
   end
-  out.table({ "", "model", "into table", "rows, about" }, rows, { right = { true, [4] = true } })
+  out.table({ "", "model", "into table", "how", "rows, about", "size, about" }, rows,
+    { right = { true, [5] = true, [6] = true } })
+  out.print(("\nabout %s and %s in all, to the %s%s"):format(progress.plural(sum_rows, "row"),
+    progress.size(sum_bytes), args.to_primary and "primary" or "secondary",
+    args.jobs and ", in " .. progress.plural(args.jobs, "lane") or ""))
+end
+
+--- A dry run: both sides are looked at, and nothing is written.
+local function show_only(db, names, args, out, models)
+  local direction = args.to_primary and "to_primary" or "to_secondary"
+  local plans = each(names, function(name) return plan.of(db, name, direction) end)
+  table.move(plans, 1, #plans, 1, models)
+  report_errors(models, out)
+  out.result { lanes = args.jobs }
+  show_plan(models, args, out)
+  return exit_code(models)
 end
 
 local function show_results(models, out)
@@ -169,10 +186,7 @@ function command.command(args, out)
   local models = json.array()
   out.result { models = models, dry_run = args.dry_run or false }
   if args.dry_run then
-    table.move(each(names, function(name) return plan(db, name) end), 1, #names, 1, models)
-    report_errors(models, out)
-    show_plan(models, out)
-    return exit_code(models)
+    return show_only(db, names, args, out, models)
   end
   if args.to_primary and not args.yes then
     confirm.name_of_database(CONFIRMATION, db.primary,

@@ -152,6 +152,7 @@ local POLICY = {
   recheck = { not_negative, "a number of seconds" },
   journal_cap = { count, "a whole number above 0" },
   id_gap = { count, "a whole number above 0" },
+  replicas = { texts, "a list of URLs" },
 }
 local RETRY = {
   base = { positive, "a number of seconds above 0" },
@@ -304,6 +305,7 @@ function shape.policy(value, place)
     recheck = given.recheck or 0.5,  -- seconds that a difference has to last before it counts
     journal_cap = given.journal_cap or 100000,  -- entries of a model before it is marked as a whole
     id_gap = given.id_gap or 1000000,
+    replicas = given.replicas,  -- of the primary, for sync; nil: those that the primary knows of
   }
   if policy.preset == "strict" and policy.commit == "journaled" then
     place:fail({ "policy", "commit" },

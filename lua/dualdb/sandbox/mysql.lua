@@ -153,8 +153,10 @@ secure-file-priv =
 mysqlx = OFF
 ]]
 
+-- `box.mysql_more`: what a spec's own server is to have besides, or otherwise.
 local function write_config(box)
   local text = CONFIG .. (box.flavor == "mariadb" and CONFIG_MARIADB or CONFIG_MYSQL)
+    .. (box.mysql_more or "")
   text = text:gsub("%%%((%w+)%)s", {
     home = box.mysql_home, socket = inner_socket(box), port = tostring(box.mysql_port) })
   -- Beside the data and not in box.dir, which the server's user may be unable to enter.

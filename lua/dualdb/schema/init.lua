@@ -43,7 +43,9 @@ local function recall(self, side_name)
   if not self.recalled then
     local text = self.sides.state and self.sides.state:get("schema_" .. side_name)
     self.recalled = text and remembered.unpack(text) or read(self, side_name)
-    for _, tab in pairs(self.recalled.tables) do tab.estimated_rows = tab.estimated_rows or 0 end
+    for _, tab in pairs(self.recalled.tables) do
+      tab.estimated_rows, tab.estimated_bytes = tab.estimated_rows or 0, tab.estimated_bytes or 0
+    end
   end
   return self.recalled
 end

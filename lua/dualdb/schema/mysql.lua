@@ -74,7 +74,7 @@ order by table_name, ordinal_position]]
 
 local TABLES = [[
 select table_name as name, engine as engine, table_rows as estimated_rows,
-       table_comment as comment
+       data_length as estimated_bytes, table_comment as comment
 from information_schema.tables
 where table_schema = database() and table_type = 'BASE TABLE'
 order by table_name]]
@@ -231,6 +231,7 @@ function mysql.inspect(conn)
       engine = absent(row.engine), comment = row.comment,
       triggers = true,   -- or it is not known that there are none
       estimated_rows = tonumber(absent(row.estimated_rows) or 0),
+      estimated_bytes = tonumber(absent(row.estimated_bytes) or 0),
     }
   end
   read_columns(conn, tables)

@@ -7,7 +7,8 @@ local details = require "dualdb.schema.postgres_details"
 local postgres = {}
 
 local TABLES = [[
-select c.relname::text as name, c.reltuples::bigint as estimated_rows
+select c.relname::text as name, c.reltuples::bigint as estimated_rows,
+       c.relpages::bigint * current_setting('block_size')::bigint as estimated_bytes
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = current_schema() and c.relkind in ('r', 'p')
 order by c.relname]]
@@ -113,7 +114,7 @@ function postgres.inspect(conn)
     names[#names + 1] = row.name
     tables[row.name] = {
       name = row.name, columns = {}, column = {}, indexes = {}, foreign_keys = {},
-      estimated_rows = math.max(0, row.estimated_rows),
+      estimated_rows = math.max(0, row.estimated_rows), estimated_bytes = row.estimated_bytes,
     }
   end
   local labels = read_labels(conn)

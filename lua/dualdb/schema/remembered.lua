@@ -23,7 +23,7 @@ local function write_value(parts, value, ids)
 end
 
 --- An estimate is another each time, and nobody needs it while the side is down.
-local LEFT_OUT = { estimated_rows = true }
+local LEFT_OUT = { estimated_rows = true, estimated_bytes = true }
 
 local function sorted_keys(tab)
   local keys = {}
