@@ -415,21 +415,28 @@ print "over"
 
   -- ---- round trips ----
 
-  --- How often the writer waits for each side in one move of three statements. What the secondary
-  --- sends is held back, so that what does not wait for it is seen not to.
+  --- How often the writer waits for each side in one move of three statements, at the least: a
+  --- heartbeat rides on one write a second, which waits longer. What the secondary sends is held
+  --- back, so that what does not wait for it is seen not to.
   local function round_trips(commit)
     open(commit)
     proxies.secondary:lag(40)
-    for _, proxy in pairs(proxies) do proxy:turns() end
-    local id, how, err = move()
-    local turns = { primary = proxies.primary:turns(), secondary = proxies.secondary:turns() }
+    local least = { primary = math.huge, secondary = math.huge }
+    local id, how, err
+    for _ = 1, 3 do
+      for _, proxy in pairs(proxies) do proxy:turns() end
+      id, how, err = move()
+      for name, proxy in pairs(proxies) do least[name] = math.min(least[name], proxy:turns()) end
+    end
     proxies.secondary:lag(0)
     check(id, how, err)
-    return turns
+    return least
   end
 
   it("protocol is a1 waits for the secondary once for each statement but the last, and twice",
       function()
-    assert.same({ primary = 6, secondary = 4 }, round_trips "a1")
+    -- MariaDB returns the inserted row, by a statement that is prepared for it.
+    local primary = db.primary:info().product == "mariadb" and 6 or 5
+    assert.same({ primary = primary, secondary = 4 }, round_trips "a1")
   end)
 end)
