@@ -30,8 +30,9 @@ describe("after a dual write", function()
     db:close()
   end)
 
+  --- It has time to stand still in.
   local function policy(commit)
-    return ('{ commit = "%s", deadline = 3, breaker = { failures = 1000 } }'):format(commit)
+    return ('{ commit = "%s", deadline = 60, breaker = { failures = 1000 } }'):format(commit)
   end
 
   --- A process that makes a move; it dies, or stops, at a step.

@@ -34,9 +34,10 @@ describe("a dual write survives that a server is killed:", function()
     db:close()
   end)
 
+  --- A process that makes a move and stops at a step. The time that it stands still is its own.
   local function stopped_at(protocol, step)
     local id = bank.id()
-    local writer = child.lua(bank.mover(id, ('{ commit = "%s", deadline = 5, '
+    local writer = child.lua(bank.mover(id, ('{ commit = "%s", deadline = 60, '
       .. 'breaker = { failures = 1000 } }'):format(protocol.name)),
       { DUALDB_CRASH_AT = step.name, DUALDB_CRASH_MODE = "stop" })
     wait.wait_until("the process stops", function()
