@@ -45,8 +45,8 @@ lint_tidy() {
 }
 
 build_with() {
-    "$make" -j"$jobs" BUILD="$scratch/$1" CC="$1" OPTIMIZE="-O2 -Werror" all unit-programs bench-programs \
-        >"$scratch/$1.log" 2>&1 || {
+    "$make" -j"$jobs" BUILD="$scratch/$1" CC="$1" OPTIMIZE="-O2 -Werror" all unit-programs \
+        bench-programs >"$scratch/$1.log" 2>&1 || {
         grep -vE '^ +(CC|LINK|EMBED) ' "$scratch/$1.log"
         return 1
     }

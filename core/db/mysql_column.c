@@ -127,6 +127,7 @@ dd_status dd_mysql_column_init(dd_mysql_column *column, const MYSQL_FIELD *field
     if (!converts_here(column->from, column->to) && !dd_convertible(column->from, column->to))
         return dd_fail(err, DD_SCHEMA, "column `%s` is of kind %s and cannot be read as %s", name,
                        dd_kind_name(column->from), dd_kind_name(column->to));
+    column->converts = !converts_here(column->from, column->to);
     if (column->from == DD_KIND_BITS && (column->bits == 0 || column->bits > MOST_BITS))
         return dd_fail(err, DD_SCHEMA, "column `%s` has %u bits", name, column->bits);
     unsigned long first = field->length < FIRST_CAPACITY ? field->length : FIRST_CAPACITY;
@@ -293,7 +294,7 @@ static dd_status add_natural(dd_mysql_column *column, const char *text, size_t l
 }
 
 static dd_status convert(const dd_mysql_column *column, dd_buf *row, size_t at, dd_err *err) {
-    if (converts_here(column->from, column->to)) return DD_OK;
+    if (!column->converts) return DD_OK;
     return dd_convert_field(row, at, column->from, column->to, err);
 }
 
@@ -320,7 +321,7 @@ static dd_status add_unread(dd_mysql_column *column, add_own *add, const char *t
     return status == DD_OK ? DD_OK : name_column(column, err);
 }
 
-static inline dd_status add_value(dd_mysql_column *column, add_own *add, const char *text, size_t length,
+static dd_status add_value(dd_mysql_column *column, add_own *add, const char *text, size_t length,
                            dd_buf *row, dd_err *err) {
     const size_t at = row->length;
     if (add(column, text, length, row, err) == DD_OK && convert(column, row, at, err) == DD_OK)
@@ -328,11 +329,30 @@ static inline dd_status add_value(dd_mysql_column *column, add_own *add, const c
     return add_unread(column, add, text, length, row, at, err);
 }
 
+/* What most values are, and is not refused. False for all others: nothing was added. */
+static inline bool add_plain(const dd_mysql_column *column, dd_buf *row) {
+    if (column->converts) return false;
+    switch (column->from) {
+    case DD_KIND_INT:
+        if (column->to != DD_KIND_INT) return false;
+        if (column->is_unsigned) dd_row_add_uint(row, (uint64_t)column->cell.whole);
+        else dd_row_add_int(row, column->cell.whole);
+        return true;
+    case DD_KIND_TEXT:
+    case DD_KIND_BYTES:
+        if (column->length >= DD_NULL_LENGTH) return false;
+        dd_row_add(row, column->bytes, (uint32_t)column->length);
+        return true;
+    default: return false;
+    }
+}
+
 dd_status dd_mysql_column_add(dd_mysql_column *column, dd_buf *row, dd_err *err) {
     if (column->is_null) {
         dd_row_add_null(row);
         return DD_OK;
     }
+    if (add_plain(column, row)) return DD_OK;
     return add_value(column, add_natural, (const char *)column->bytes,
                      column->bytes ? column->length : 0, row, err);
 }

@@ -12,6 +12,7 @@ typedef struct dd_mysql_column {
     bool is_unsigned;
     unsigned bits;             /* of a BITS column: how many it has */
     bool takes_raw;            /* values that are not of the kind (row/raw.h); dates always are */
+    bool converts;             /* from `from` to `to`, once the value is a field */
     /* Where the client library puts the value. */
     union {
         int64_t whole;

@@ -21,8 +21,26 @@ static bool is_word(const char *text, size_t length, const char *word) {
     return length == strlen(word) && strncasecmp(text, word, length) == 0;
 }
 
+/* Text as servers write it is canonical but for zeros at its end. */
+static bool add_plain(const char *text, size_t length, dd_buf *out) {
+    const size_t first = length > 0 && text[0] == '-' ? 1 : 0;
+    size_t at = first;
+    while (at < length && text[at] >= '0' && text[at] <= '9') at++;
+    if (at == first || (text[first] == '0' && at - first > 1)) return false;
+    size_t end = at; /* behind the last digit that counts */
+    if (at < length && text[at++] != '.') return false;
+    for (; at < length; at++) {
+        if (text[at] < '0' || text[at] > '9') return false;
+        if (text[at] != '0') end = at + 1;
+    }
+    if (end == 2 && text[0] == '-' && text[1] == '0') return false;
+    dd_buf_add(out, text, end);
+    return true;
+}
+
 dd_status dd_decimal_canonical(const char *text, size_t length, dd_buf *out, dd_err *err) {
     dd_number number;
+    if (add_plain(text, length, out)) return DD_OK;
     if (length > 0 && dd_number_scan(text, length, false, &number) == length) {
         if (number.exponent > EXPONENT_LIMIT || number.exponent < -EXPONENT_LIMIT)
             return dd_fail(err, DD_DATA, "exponent of a decimal beyond %d", EXPONENT_LIMIT);
@@ -166,8 +184,55 @@ static dd_status put_special(unsigned sign, dd_buf *out) {
     return DD_OK;
 }
 
+/* The header and the groups but for zeros at either end; `weight` is that of the first group. */
+static void put_groups(const unsigned *groups, unsigned count, int weight, bool negative,
+                       unsigned scale, dd_buf *out) {
+    for (; count > 0 && groups[0] == 0; count--, weight--) groups++;
+    while (count > 0 && groups[count - 1] == 0) count--;
+    uint8_t *at = dd_buf_reserve(out, 8 + 2 * (size_t)count);
+    dd_put_u16(at, (uint16_t)count);
+    dd_put_u16(at + 2, (uint16_t)(count ? weight : 0));
+    dd_put_u16(at + 4, negative && count ? PG_NEGATIVE : 0);
+    dd_put_u16(at + 6, (uint16_t)scale);
+    for (unsigned i = 0; i < count; i++) dd_put_u16(at + 8 + 2 * (size_t)i, (uint16_t)groups[i]);
+    out->length += 8 + 2 * (size_t)count;
+}
+
+/* Digits from text[*at] on; returns their number, and their value as far as it is used. */
+static unsigned take_digits(const uint8_t *text, size_t length, size_t *at, uint64_t *value) {
+    const size_t start = *at;
+    for (; *at < length && text[*at] >= '0' && text[*at] <= '9'; ++*at)
+        *value = *value * 10 + (uint64_t)(text[*at] - '0');
+    return (unsigned)(*at - start);
+}
+
+/* Nearly all decimals are short: their digits fit into two integers. */
+static bool put_short(const uint8_t *text, size_t length, dd_buf *out) {
+    enum { MOST_WHOLE = 16, MOST_FRACTION = 8 };
+    if (length > MOST_WHOLE + MOST_FRACTION) return false;
+    const bool negative = length > 0 && text[0] == '-';
+    size_t at = negative ? 1 : 0;
+    uint64_t whole = 0, fraction = 0;
+    unsigned digits = take_digits(text, length, &at, &whole), scale = 0;
+    if (digits == 0 || digits > MOST_WHOLE) return false;
+    if (at < length && text[at++] == '.') {
+        scale = take_digits(text, length, &at, &fraction);
+        if (scale == 0 || scale > MOST_FRACTION) return false;
+    }
+    if (at != length) return false;
+    for (unsigned i = scale; i < MOST_FRACTION; i++) fraction *= 10;
+    const unsigned groups[6] = {
+        (unsigned)(whole / 1000000000000), (unsigned)(whole / 100000000 % 10000),
+        (unsigned)(whole / 10000 % 10000), (unsigned)(whole % 10000),
+        (unsigned)(fraction / 10000),      (unsigned)(fraction % 10000),
+    };
+    put_groups(groups, 6, 3, negative, scale, out);
+    return true;
+}
+
 dd_status dd_decimal_to_pg(const uint8_t *text, size_t length, dd_buf *out, dd_err *err) {
     const char *digits = (const char *)text;
+    if (put_short(text, length, out)) return DD_OK;
     if (is_word(digits, length, nan_text)) return put_special(PG_NAN, out);
     if (is_word(digits, length, infinity_text)) return put_special(PG_INFINITY, out);
     if (length > 0 && digits[0] == '-' && is_word(digits + 1, length - 1, infinity_text))

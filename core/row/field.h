@@ -38,23 +38,12 @@ static inline uint64_t dd_flip64(int64_t v) { return (uint64_t)v ^ (UINT64_C(1) 
 
 /* Bytes that a value of the kind always has, or 0 when they vary. */
 static inline uint32_t dd_kind_width(dd_kind kind) {
-    switch (kind) {
-    case DD_KIND_BOOL: return 1;
-    case DD_KIND_INT: return DD_INT_LENGTH;
-    case DD_KIND_FLOAT32:
-    case DD_KIND_DATE: return 4;
-    case DD_KIND_FLOAT64:
-    case DD_KIND_TIME:
-    case DD_KIND_TIMESTAMP: return 8;
-    case DD_KIND_UUID: return DD_UUID_LENGTH;
-    case DD_KIND_DECIMAL:
-    case DD_KIND_TEXT:
-    case DD_KIND_BYTES:
-    case DD_KIND_JSON:
-    case DD_KIND_BITS:
-    case DD_KIND_UNSUPPORTED: break;
-    }
-    return 0;
+    static const uint8_t widths[128] = {
+        [DD_KIND_BOOL] = 1,    [DD_KIND_INT] = DD_INT_LENGTH, [DD_KIND_FLOAT32] = 4,
+        [DD_KIND_FLOAT64] = 8, [DD_KIND_DATE] = 4,            [DD_KIND_TIME] = 8,
+        [DD_KIND_TIMESTAMP] = 8, [DD_KIND_UUID] = DD_UUID_LENGTH,
+    };
+    return widths[(unsigned)kind & 127U];
 }
 
 #endif

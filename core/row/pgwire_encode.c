@@ -268,11 +268,57 @@ static dd_status encode_value(uint32_t oid, const dd_value *value, dd_buf *out, 
     return no_such_column(oid, value->kind, err);
 }
 
+/* Room for a length and a value of it; the length is written. */
+static inline uint8_t *add_room(dd_buf *out, uint32_t length) {
+    uint8_t *at = dd_buf_reserve(out, (size_t)length + 4);
+    dd_put_u32(at, length);
+    out->length += (size_t)length + 4;
+    return at + 4;
+}
+
+/*
+ * Most values are of these few types, and nothing is to be said against them: they are written in
+ * one go. False for all others, which encode_value writes or refuses.
+ */
+static inline bool encode_plain(uint32_t oid, const dd_value *value, dd_buf *out) {
+    const uint8_t *data = value->data;
+    const uint32_t length = value->length;
+    switch (value->kind) {
+    case DD_KIND_INT:
+        if (oid != INT8 || length != DD_INT_LENGTH || (data[0] && data[1] >> 7)) return false;
+        memcpy(add_room(out, 8), data + 1, 8);
+        return true;
+    case DD_KIND_BOOL:
+        if (oid != BOOL || length != 1) return false;
+        *add_room(out, 1) = data[0] != 0;
+        return true;
+    case DD_KIND_TIMESTAMP: {
+        if ((oid != TIMESTAMP && oid != TIMESTAMPTZ) || length != 8) return false;
+        const int64_t us = (int64_t)(dd_get_u64(data) ^ UINT64_C(1) << 63);
+        if (us < PG_FIRST_US + PG_EPOCH_US || us == DD_TIMESTAMP_INFINITY) return false;
+        dd_put_u64(add_room(out, 8), (uint64_t)(us - PG_EPOCH_US));
+        return true;
+    }
+    case DD_KIND_TEXT:
+        if (!is_text_type(oid) || length == 0 || length > PG_LONGEST_VALUE ||
+            memchr(data, 0, length) || !dd_utf8_valid(data, length))
+            return false;
+        memcpy(add_room(out, length), data, length);
+        return true;
+    case DD_KIND_BYTES:
+        if (oid != BYTEA || length == 0 || length > PG_LONGEST_VALUE) return false;
+        memcpy(add_room(out, length), data, length);
+        return true;
+    default: return false;
+    }
+}
+
 dd_status dd_pg_encode(uint32_t oid, const dd_value *value, dd_buf *out, dd_err *err) {
     if (!value->data) {
         dd_buf_add_u32(out, UINT32_MAX);
         return DD_OK;
     }
+    if (encode_plain(oid, value, out)) return DD_OK;
     size_t at = out->length;
     dd_buf_add_u32(out, 0);
     dd_status status = encode_value(oid, value, out, err);

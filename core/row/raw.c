@@ -11,16 +11,9 @@ enum { TAG_LENGTH = sizeof DD_UNREADABLE_TAG - 1, LONGEST_REASON = 200 };
 enum { DAY_TEXT = 10, CLOCK_TEXT = 19, FRACTION_TEXT = 26 };
 
 bool dd_value_is_raw(const dd_value *value) {
-    switch (value->kind) {
-    case DD_KIND_BOOL: return value->length != 1;
-    case DD_KIND_INT: return value->length != DD_INT_LENGTH;
-    case DD_KIND_DATE: return value->length != 4;
-    case DD_KIND_TIME:
-    case DD_KIND_TIMESTAMP: return value->length != 8;
-    case DD_KIND_UUID: return value->length != DD_UUID_LENGTH;
-    case DD_KIND_JSON: return dd_value_is_unreadable(value);
-    default: return false;
-    }
+    const uint32_t width = dd_kind_width(value->kind);
+    if (width) return value->length != width;
+    return value->kind == DD_KIND_JSON && dd_value_is_unreadable(value);
 }
 
 /* ---- unreadable ---- */

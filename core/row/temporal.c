@@ -6,12 +6,12 @@
  */
 
 int32_t dd_days_from_date(int year, int month, int day) {
-    int64_t y = (int64_t)year - (month <= 2);
-    int64_t era = (y >= 0 ? y : y - 399) / 400;
-    int64_t year_of_era = y - era * 400;
-    int64_t day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    return (int32_t)(era * 146097 + day_of_era - 719468);
+    int y = year - (month <= 2);
+    int era = (y >= 0 ? y : y - 399) / 400;
+    unsigned year_of_era = (unsigned)(y - era * 400);
+    unsigned day_of_year = (153 * (unsigned)(month + (month > 2 ? -3 : 9)) + 2) / 5;
+    unsigned day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return (int32_t)((int64_t)era * 146097 + day_of_era + day - 1 - 719468);
 }
 
 void dd_date_from_days(int32_t days, int *year, int *month, int *day) {

@@ -52,15 +52,26 @@ static inline unsigned dd_utf8_put(uint32_t code, uint8_t *at) {
     return 4;
 }
 
-/* Most text is ASCII: look at eight bytes at a time before looking at characters. */
+/* Most text is ASCII: look at many bytes at a time before looking at characters. */
 static inline bool dd_utf8_valid(const uint8_t *text, size_t length) {
     size_t i = 0;
     while (i < length) {
+        while (length - i >= 32) {
+            uint64_t words[4];
+            memcpy(words, text + i, 32);
+            if ((words[0] | words[1] | words[2] | words[3]) & UINT64_C(0x8080808080808080)) break;
+            i += 32;
+        }
         while (length - i >= 8) {
             uint64_t word;
             memcpy(&word, text + i, 8);
             if (word & UINT64_C(0x8080808080808080)) break;
             i += 8;
+        }
+        if (length - i >= 4) {
+            uint32_t word;
+            memcpy(&word, text + i, 4);
+            if (!(word & UINT32_C(0x80808080))) i += 4;
         }
         if (i >= length) break;
         unsigned bytes = dd_utf8_length(text + i, length - i);

@@ -89,28 +89,29 @@ int64_t dd_value_time(const dd_value *value) {
 
 dd_status dd_row_split(const uint8_t *row, size_t length, const char *kinds, unsigned count,
                        dd_value *out, dd_err *err) {
-    size_t at = 0;
+    const uint8_t *at = row, *end = row + length;
     for (unsigned i = 0; i < count; i++) {
-        dd_kind kind = (dd_kind)kinds[i];
-        if (length - at < 4)
+        const dd_kind kind = (dd_kind)kinds[i];
+        if (end - at < 4)
             return dd_fail(err, DD_INTERNAL, "row ends before field %u of %u", i + 1, count);
-        uint32_t bytes = dd_field_length(row + at);
+        const uint32_t bytes = dd_field_length(at);
         at += 4;
-        out[i] = (dd_value){.kind = kind};
-        if (bytes == DD_NULL_LENGTH) continue;
-        if (length - at < bytes)
+        if (bytes == DD_NULL_LENGTH) {
+            out[i] = (dd_value){.kind = kind};
+            continue;
+        }
+        if (end - at < bytes)
             return dd_fail(err, DD_INTERNAL, "row ends inside field %u of %u", i + 1, count);
-        uint32_t width = dd_kind_width(kind);
-        if (width != 0 && width != bytes && !dd_raw_valid(kind, row + at, bytes))
+        const uint32_t width = dd_kind_width(kind);
+        if (width != 0 && width != bytes && !dd_raw_valid(kind, at, bytes))
             return dd_fail(err, DD_INTERNAL, "field %u is %s but has %u bytes, not %u", i + 1,
                            dd_kind_name(kind), bytes, width);
-        out[i].length = bytes;
-        out[i].data = row + at;
+        out[i] = (dd_value){.kind = kind, .length = bytes, .data = at};
         at += bytes;
     }
-    if (at != length)
-        return dd_fail(err, DD_INTERNAL, "row has %zu bytes after its %u fields", length - at,
-                       count);
+    if (at != end)
+        return dd_fail(err, DD_INTERNAL, "row has %zu bytes after its %u fields",
+                       (size_t)(end - at), count);
     return DD_OK;
 }
 

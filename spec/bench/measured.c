@@ -4,8 +4,8 @@
  *
  *     measured REPORT COMMAND [ARGUMENT...]
  *
- * The report is one line of JSON. The status is the command's. The kernel's figure for memory counts
- * from the fork, with what the parent had: this program is small, an interpreter is not.
+ * The report is one line of JSON. The status is the command's. The kernel's figure for memory
+ * counts from the fork, with what the parent had: this program is small, an interpreter is not.
  */
 
 #include <stdio.h>

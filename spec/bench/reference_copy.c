@@ -1,9 +1,9 @@
 /*
  * Copies the benchmark's table (spec/bench/message_table.lua), and nothing else: what a copy costs
  * at the least. The columns and their types are written into the program, each value goes from the
- * packet of MySQL's binary protocol straight into PostgreSQL's binary COPY, on two threads that have
- * half of the keys each. The table is made anew, without any index; the primary key and both indexes
- * are then built at the same time, on a connection each.
+ * packet of MySQL's binary protocol straight into PostgreSQL's binary COPY, on two threads that
+ * have half of the keys each. The table is made anew, without any index; the primary key and both
+ * indexes are then built at the same time, on a connection each.
  *
  *     DUALDB_PRIMARY_URL=... DUALDB_SECONDARY_URL=... reference_copy
  *
@@ -138,7 +138,7 @@ static void put_bytes(dd_buf *out, unsigned char **at) {
     out->length += (size_t)length + 4;
 }
 
-/* decimal(12,3) is text here, with three digits behind the point, and groups of four digits there. */
+/* decimal(12,3) is text here, with three digits behind the point; there it is groups of four. */
 static void put_decimal(dd_buf *out, unsigned char **at) {
     uint32_t length = take_length(at);
     const uint8_t *text = *at, *end = text + length;
@@ -148,8 +148,7 @@ static void put_decimal(dd_buf *out, unsigned char **at) {
     uint64_t whole = 0;
     for (; text < end && *text != '.'; text++) whole = whole * 10 + (uint64_t)(*text - '0');
     if (end - text != 4) fail("a decimal that does not have three digits");
-    unsigned thousandths =
-        (unsigned)(text[1] - '0') * 100 + (unsigned)(text[2] - '0') * 10 + (unsigned)(text[3] - '0');
+    unsigned thousandths = (unsigned)((text[1] - '0') * 100 + (text[2] - '0') * 10 + text[3] - '0');
     /* A decimal(12,3) has at most three groups before the point and one behind it. */
     const unsigned groups[4] = {(unsigned)(whole / 100000000), (unsigned)(whole / 10000 % 10000),
                                 (unsigned)(whole % 10000), thousandths * 10};
