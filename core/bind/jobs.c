@@ -53,6 +53,15 @@ static dd_crossing *crossing_field(lua_State *L) {
     return lua_isnil(L, -1) ? NULL : dd_check_crossing(L, lua_gettop(L));
 }
 
+static unsigned key_field(lua_State *L, unsigned count, bool required) {
+    lua_getfield(L, 1, "key_columns");
+    if (lua_isnil(L, -1) && !required) return 0;
+    lua_Integer key_columns = luaL_checkinteger(L, -1);
+    if (key_columns < 1 || key_columns > (lua_Integer)count)
+        dd_raise_usage(L, "key_columns: 1 to the number of columns expected");
+    return (unsigned)key_columns;
+}
+
 static const char *kinds_field(lua_State *L, unsigned *count) {
     text_field(L, "kinds");
     return dd_check_kinds(L, lua_gettop(L), count);
@@ -189,8 +198,9 @@ static int raise_job(job *j, const dd_err *err) {
     return lua_error(j->L);
 }
 
-/* copy { source, target, query, kinds, table, columns, transform|nil, crossing|nil, refused|nil,
- *        progress|nil } -> { rows_read, rows_written, rows_refused, bytes }
+/* copy { source, target, query, kinds, table, columns, key_columns|nil, transform|nil, crossing|nil,
+ *        refused|nil, progress|nil } -> { rows_read, rows_written, rows_refused, bytes }
+ * With key_columns, so many from the first, a row replaces that with its key (MySQL only).
  * refused(row, index of the column or nil, reason) is called for rows that the target cannot hold. */
 static int core_copy(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -205,6 +215,7 @@ static int core_copy(lua_State *L) {
     spec.kinds = kinds_field(L, &count);
     spec.table = text_field(L, "table");
     spec.columns = text_field(L, "columns");
+    spec.key_columns = key_field(L, count, false);
     j.transform = function_field(L, "transform", false);
     j.refused = function_field(L, "refused", false);
     j.progress = function_field(L, "progress", false);
@@ -244,11 +255,7 @@ static int core_compare(lua_State *L) {
     spec.query[0] = text_field(L, "primary_query");
     spec.query[1] = text_field(L, "secondary_query");
     spec.kinds = kinds_field(L, &count);
-    lua_getfield(L, 1, "key_columns");
-    lua_Integer key_columns = luaL_checkinteger(L, -1);
-    if (key_columns < 1 || key_columns > (lua_Integer)count)
-        return dd_raise_usage(L, "key_columns: 1 to the number of columns expected");
-    spec.key_columns = (unsigned)key_columns;
+    spec.key_columns = key_field(L, count, true);
     lua_getfield(L, 1, "ordered");
     spec.ordered = lua_toboolean(L, -1);
     lua_getfield(L, 1, "expected_rows");

@@ -84,7 +84,8 @@ dd_status dd_copy(const dd_copy_spec *spec, dd_copy_progress *result, dd_err *er
     *result = (dd_copy_progress){0};
     dd_load *load;
     dd_reader *reader;
-    if (dd_load_open(spec->target, spec->table, spec->columns, spec->kinds, &load, err))
+    if (dd_load_open(spec->target, spec->table, spec->columns, spec->kinds, spec->key_columns,
+                     &load, err))
         return DD_FAIL;
     if (dd_reader_open(spec->source, spec->query, spec->kinds, &reader, err)) {
         dd_load_abort(load);

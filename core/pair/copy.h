@@ -24,6 +24,7 @@ typedef struct dd_copy_spec {
     const char *kinds;
     const char *table;         /* on the target, quoted */
     const char *columns;       /* quoted, comma-separated, as many as kinds */
+    unsigned key_columns;      /* rows replace those with their keys (db.h); 0: all are new */
     const dd_transform *transform;   /* or NULL */
     dd_crossing *crossing;           /* of the transformed rows, or NULL */
     /* Called for a row (as the source has it) that the target cannot hold; the others go on, unless
