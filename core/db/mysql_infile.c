@@ -93,9 +93,12 @@ static form form_of(dd_kind kind, dd_kind own, const MYSQL_FIELD *field) {
         if (field->type == MYSQL_TYPE_YEAR) return FORM_SIGNED; /* the text 0 is the year 2000 */
         if (own == DD_KIND_BITS) return kind == DD_KIND_BOOL ? FORM_UNSIGNED : FORM_NONE;
         return own == DD_KIND_INT || own == DD_KIND_DECIMAL ? FORM_PLAIN : FORM_NONE;
+    case DD_KIND_DECIMAL:
+        return own == DD_KIND_DECIMAL || own == DD_KIND_INT ? FORM_PLAIN : FORM_NONE;
     case DD_KIND_BITS: return own == DD_KIND_BITS ? FORM_UNSIGNED : FORM_NONE;
     case DD_KIND_BYTES: return own == DD_KIND_BYTES ? FORM_HEX : FORM_NONE;
     case DD_KIND_FLOAT32:
+    case DD_KIND_FLOAT64:
         return own == DD_KIND_FLOAT32 || own == DD_KIND_FLOAT64 ? FORM_PLAIN : FORM_NONE;
     case DD_KIND_JSON: return own == DD_KIND_JSON || own == DD_KIND_TEXT ? FORM_PLAIN : FORM_NONE;
     case DD_KIND_UUID: return own == DD_KIND_UUID || own == DD_KIND_TEXT ? FORM_PLAIN : FORM_NONE;

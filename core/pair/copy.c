@@ -84,6 +84,8 @@ dd_status dd_copy(const dd_copy_spec *spec, dd_copy_progress *result, dd_err *er
     *result = (dd_copy_progress){0};
     dd_load *load;
     dd_reader *reader;
+    if (spec->source == spec->target)
+        return dd_fail(err, DD_USAGE, "a copy needs two connections");
     if (dd_load_open(spec->target, spec->table, spec->columns, spec->kinds, spec->key_columns,
                      &load, err))
         return DD_FAIL;
