@@ -12,6 +12,7 @@ static const uint8_t escapes[256] = {
 };
 
 static void put_text(const uint8_t *text, size_t length, dd_buf *out) {
+    if (length == 0) return;
     uint8_t *at = dd_buf_reserve(out, length * 2);
     uint8_t *const start = at;
     for (size_t i = 0; i < length; i++) {
@@ -24,6 +25,7 @@ static void put_text(const uint8_t *text, size_t length, dd_buf *out) {
 
 static void put_hex(const uint8_t *bytes, size_t length, dd_buf *out) {
     static const char digits[] = "0123456789ABCDEF";
+    if (length == 0) return;
     uint8_t *at = dd_buf_reserve(out, length * 2);
     for (size_t i = 0; i < length; i++) {
         *at++ = (uint8_t)digits[bytes[i] >> 4];
