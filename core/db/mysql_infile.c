@@ -149,23 +149,19 @@ static dd_status add_columns(dd_mysql_infile *infile, const MYSQL_FIELD *fields,
 }
 
 dd_status dd_mysql_infile_open(dd_mysql_infile *infile, dd_mysql *conn, const char *table,
-                               const char *columns, const char *kinds, unsigned count, bool *can,
-                               dd_err *err) {
+                               const MYSQL_FIELD *fields, const char *kinds, unsigned count,
+                               bool *can, dd_err *err) {
     infile->conn = conn;
     infile->columns = count;
-    MYSQL_RES *described;
     if (ask_server(conn, can, err) != DD_OK) return DD_FAIL;
     if (!*can) return DD_OK;
-    if (dd_mysql_describe(conn, table, columns, count, &described, err) != DD_OK) return DD_FAIL;
     infile->params.one_zero = conn->params.one_zero;
     dd_mysql_params_reserve(&infile->params, count);
     dd_buf_add_text(&infile->sql, "LOAD DATA LOCAL INFILE 'dualdb' INTO TABLE ");
     dd_buf_add_text(&infile->sql, table);
     /* A backslash, whatever the sql_mode makes of it. */
     dd_buf_add_text(&infile->sql, " CHARACTER SET utf8mb4 FIELDS ESCAPED BY 0x5C");
-    dd_status status = add_columns(infile, mysql_fetch_fields(described), kinds, can, err);
-    mysql_free_result(described);
-    return status;
+    return add_columns(infile, fields, kinds, can, err);
 }
 
 void dd_mysql_infile_close(dd_mysql_infile *infile) {

@@ -19,6 +19,7 @@ typedef struct dd_mysql_load {
     dd_mysql_infile infile;
     bool by_infile;          /* rows go so unless they cannot */
     dd_mysql_stage stage;
+    dd_mysql_limit *limits;  /* of the columns */
     bool replaces;           /* the rows go to the stage first */
     size_t staged;           /* bytes there */
     uint64_t counted;        /* rows that the server took */
@@ -35,6 +36,7 @@ static void free_load(dd_mysql_load *load) {
     dd_mysql_insert_close(&load->insert);
     dd_mysql_infile_close(&load->infile);
     dd_mysql_stage_close(&load->stage);
+    free(load->limits);
     free(load);
 }
 
@@ -49,8 +51,9 @@ static void roll_back(dd_mysql_load *load) {
 
 /* ---- what the server says ---- */
 
-dd_status dd_mysql_describe(dd_mysql *conn, const char *table, const char *columns, unsigned count,
-                            MYSQL_RES **out, dd_err *err) {
+/* The fields of the columns, to be freed by mysql_free_result. */
+static dd_status describe(dd_mysql *conn, const char *table, const char *columns, unsigned count,
+                          MYSQL_RES **out, dd_err *err) {
     dd_buf sql = {0};
     dd_buf_add_text(&sql, "SELECT ");
     dd_buf_add_text(&sql, columns);
@@ -113,18 +116,21 @@ dd_status dd_mysql_all_taken(dd_mysql *conn, uint64_t rows, uint64_t taken, unsi
 /* ---- the beginning ---- */
 
 static dd_status open_ways(dd_mysql_load *load, const char *table, const char *columns,
-                           const char *kinds, unsigned key_columns, dd_err *err) {
+                           const MYSQL_FIELD *fields, const char *kinds, unsigned key_columns,
+                           dd_err *err) {
     dd_mysql *conn = conn_of(load);
     const unsigned count = load->columns;
+    load->limits = dd_calloc(count, sizeof *load->limits);
+    for (unsigned i = 0; i < count; i++) dd_mysql_limit_of(&load->limits[i], &fields[i]);
     load->replaces = key_columns > 0;
     if (load->replaces) {
-        if (dd_mysql_stage_open(&load->stage, conn, table, columns, kinds, count, key_columns,
-                                err) != DD_OK)
+        if (dd_mysql_stage_open(&load->stage, conn, table, columns, fields, kinds, count,
+                                key_columns, err) != DD_OK)
             return DD_FAIL;
         table = dd_mysql_stage_table;
     }
     dd_mysql_insert_open(&load->insert, conn, table, columns, count);
-    return dd_mysql_infile_open(&load->infile, conn, table, columns, kinds, count,
+    return dd_mysql_infile_open(&load->infile, conn, table, fields, kinds, count,
                                 &load->by_infile, err);
 }
 
@@ -140,7 +146,14 @@ dd_status dd_mysql_load_open(dd_conn *base, const char *table, const char *colum
     load->base.conn = base;
     load->columns = count;
     load->nested = nested;
-    if (open_ways(load, table, columns, kinds, key_columns, err) != DD_OK) {
+    MYSQL_RES *described = NULL;
+    dd_status status = describe(conn, table, columns, count, &described, err);
+    if (status == DD_OK) {
+        status = open_ways(load, table, columns, mysql_fetch_fields(described), kinds, key_columns,
+                           err);
+        mysql_free_result(described);
+    }
+    if (status != DD_OK) {
         roll_back(load);
         free_load(load);
         return DD_FAIL;
@@ -195,6 +208,8 @@ static dd_status add_row(dd_mysql_load *load, const dd_value *values, bool *full
 dd_status dd_mysql_load_row(dd_load *base, const dd_value *values, dd_err *err) {
     dd_mysql_load *load = (dd_mysql_load *)base;
     bool full = false;
+    for (unsigned i = 0; i < load->columns; i++)
+        if (dd_mysql_within(&load->limits[i], &values[i], i + 1, err) != DD_OK) return DD_FAIL;
     if (add_row(load, values, &full, err) != DD_OK) return DD_FAIL;
     for (unsigned i = 0; load->replaces && i < load->columns; i++)
         if (values[i].data) load->staged += values[i].length;

@@ -53,10 +53,10 @@ typedef struct dd_mysql_infile {
 
 /*
  * *can says whether the rows of these kinds can go so: the server allows it, and all columns take
- * the text of a value for the value. Fails when the table or a column is not there.
+ * the text of a value for the value. `fields` has `count` of them, of the table.
  */
 DD_MUST_CHECK dd_status dd_mysql_infile_open(dd_mysql_infile *infile, dd_mysql *conn,
-                                             const char *table, const char *columns,
+                                             const char *table, const MYSQL_FIELD *fields,
                                              const char *kinds, unsigned count, bool *can,
                                              dd_err *err);
 void dd_mysql_infile_close(dd_mysql_infile *infile);
@@ -89,21 +89,33 @@ typedef struct dd_mysql_stage {
 /* The name, quoted, and the columns to load there: those that the load itself has. */
 extern const char dd_mysql_stage_table[];
 
-/* Makes the table. The key is the first `key_columns`. */
+/* Makes the table. The key is the first `key_columns`; `columns` are those of the `fields`. */
 DD_MUST_CHECK dd_status dd_mysql_stage_open(dd_mysql_stage *stage, dd_mysql *conn,
                                             const char *table, const char *columns,
-                                            const char *kinds, unsigned count,
-                                            unsigned key_columns, dd_err *err);
+                                            const MYSQL_FIELD *fields, const char *kinds,
+                                            unsigned count, unsigned key_columns, dd_err *err);
 /* Drops it. */
 void dd_mysql_stage_close(dd_mysql_stage *stage);
 /* Updates the rows whose keys are there, inserts the others, and empties the table. */
 DD_MUST_CHECK dd_status dd_mysql_stage_apply(dd_mysql_stage *stage, uint64_t *rows, dd_err *err);
 
+/*
+ * What a column holds of values that it is given in more detail (mysql_limits.c).
+ */
+typedef struct dd_mysql_limit {
+    bool whole;              /* numbers without a fraction */
+    bool single;             /* floats of 32 bits */
+    bool year;               /* takes 5 for 2005 */
+    int64_t unit;            /* microseconds that times are a multiple of */
+} dd_mysql_limit;
+
+void dd_mysql_limit_of(dd_mysql_limit *limit, const MYSQL_FIELD *field);
+/* Fails with class `data`, naming the column by its number, where the server would round. */
+DD_MUST_CHECK dd_status dd_mysql_within(const dd_mysql_limit *limit, const dd_value *value,
+                                        unsigned number, dd_err *err);
+
 /* mysql_load.c */
 
-/* The fields of `select COLUMNS from TABLE`, to be freed by mysql_free_result. */
-DD_MUST_CHECK dd_status dd_mysql_describe(dd_mysql *conn, const char *table, const char *columns,
-                                          unsigned count, MYSQL_RES **out, dd_err *err);
 /* Says why the statement before, which should have taken `rows` rows as they were, took `taken`
  * rows with `warnings` warnings, unless all is well. */
 DD_MUST_CHECK dd_status dd_mysql_all_taken(dd_mysql *conn, uint64_t rows, uint64_t taken,

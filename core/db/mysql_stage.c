@@ -92,12 +92,10 @@ static dd_status make(dd_mysql_stage *stage, dd_err *err) {
 }
 
 dd_status dd_mysql_stage_open(dd_mysql_stage *stage, dd_mysql *conn, const char *table,
-                              const char *columns, const char *kinds, unsigned count,
-                              unsigned key_columns, dd_err *err) {
+                              const char *columns, const MYSQL_FIELD *fields,
+                              const char *kinds, unsigned count, unsigned key_columns,
+                              dd_err *err) {
     stage->conn = conn;
-    MYSQL_RES *described;
-    if (dd_mysql_describe(conn, table, columns, count, &described, err) != DD_OK) return DD_FAIL;
-    const MYSQL_FIELD *fields = mysql_fetch_fields(described);
     char **names = dd_calloc(count, sizeof *names);
     dd_status status = DD_OK;
     for (unsigned i = 0; i < count && status == DD_OK; i++) {
@@ -105,7 +103,6 @@ dd_status dd_mysql_stage_open(dd_mysql_stage *stage, dd_mysql *conn, const char 
         status = dd_quote_identifier("mysql", fields[i].name, fields[i].name_length, &name, err);
         names[i] = finished(&name);
     }
-    mysql_free_result(described);
     if (status == DD_OK) {
         write_statements(stage, table, columns, names, kinds, count, key_columns);
         status = make(stage, err);

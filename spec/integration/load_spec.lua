@@ -55,6 +55,13 @@ describe("a load into MySQL", function()
       "'ł'", "t" },
     { "no label of the enum", "data", "n enum('a', 'b')", "'a'", "'c'", "t" },
     { "a year that there is not", "data", "n year", "2000", "1900", "i" },
+    { "a fraction of an integer", "data", "n bigint", "2.0", "1.5", "d" },
+    { "a double that is no float", "data", "n float", "0.5::float8", "0.1::float8", "g" },
+    { "a fraction of a second that the type has not", "data", "n datetime(3)",
+      "timestamp '2020-01-01 00:00:00.123'", "timestamp '2020-01-01 00:00:00.1234'", "S" },
+    { "a time in more detail than the type has", "data", "n time", "time '10:00:00'",
+      "time '10:00:00.5'", "T" },
+    { "a year that would be another", "data", "n year", "2005", "5", "i" },
     { "bytes that are no geometry", "data", "n geometry", "null::bytea", "'abc'::bytea", "x" },
   }
 
@@ -71,6 +78,9 @@ describe("a load into MySQL", function()
             assert.equal("primary", err.side)
             assert.equal(0, primary:query("select count(*) as n from " .. name)[1].n)
             assert.is_true(primary:reusable() and secondary:reusable())
+            copy(("select 1 as id, %s as n"):format(case[4]), "i" .. case[6], name, "id, n",
+              key_columns or nil)
+            assert.equal(1, primary:execute("delete from " .. name).affected)
           end
         end)
       end)
