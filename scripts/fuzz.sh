@@ -35,7 +35,7 @@ compile() { # source
 }
 
 objects=()
-for source in core/base/*.c core/row/*.c core/db/placeholders.c core/db/mysql_column.c; do
+for source in core/base/*.c core/row/*.c core/db/placeholders.c core/db/mysql_{bind,column,infile_text}.c; do
     compile "$source" || exit 1
     objects+=("$work/$(tr '/' '_' <<<"${source%.c}").o")
 done

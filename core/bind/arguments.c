@@ -36,6 +36,15 @@ lua_Integer dd_arg_integer(lua_State *L, const char *name, lua_Integer otherwise
     return lua_tointeger(L, -1);
 }
 
+unsigned dd_arg_key(lua_State *L, unsigned count, bool required) {
+    lua_getfield(L, 1, "key_columns");
+    if (lua_isnil(L, -1) && !required) return 0;
+    lua_Integer key_columns = luaL_checkinteger(L, -1);
+    if (key_columns < 1 || key_columns > (lua_Integer)count)
+        dd_raise_usage(L, "key_columns: 1 to the number of columns expected");
+    return (unsigned)key_columns;
+}
+
 dd_lua_conn *dd_arg_conn(lua_State *L, const char *name) {
     lua_getfield(L, 1, name);
     return dd_check_conn(L, lua_gettop(L));

@@ -17,6 +17,8 @@ bool dd_arg_flag(lua_State *L, const char *name);
 /* `otherwise` when the field is absent. */
 double dd_arg_number(lua_State *L, const char *name, double otherwise);
 lua_Integer dd_arg_integer(lua_State *L, const char *name, lua_Integer otherwise);
+/* key_columns: 1 to `count`, or 0 when it is absent and not required. */
+unsigned dd_arg_key(lua_State *L, unsigned count, bool required);
 dd_lua_conn *dd_arg_conn(lua_State *L, const char *name);
 /* The stack index of a function, or 0 when it is absent and not required. */
 int dd_arg_function(lua_State *L, const char *name, bool required);

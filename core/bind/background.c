@@ -218,16 +218,14 @@ static int start(lua_State *L, job *j) {
     return dd_raise(L, &err);
 }
 
-/* start_copy { (what dd_arg_copy reads), key_columns, worker|nil } -> job
+/* start_copy { (what dd_arg_copy reads), key_columns, replaces|nil, worker|nil } -> job
  * Its result is that of copy, with last_key and stopped. */
 static int core_start_copy(lua_State *L) {
     job *j = new_job(L, COPY);
     unsigned count = dd_arg_copy(L, &j->copy, j->conns);
     j->conn_count = 2;
-    lua_Integer key_columns = dd_arg_integer(L, "key_columns", 1);
-    if (key_columns < 1 || key_columns > (lua_Integer)count)
-        return dd_raise_usage(L, "key_columns: 1 to the number of columns expected");
-    j->copy.key_columns = (unsigned)key_columns;
+    j->copy.key_columns = dd_arg_key(L, count, true);
+    if (dd_arg_flag(L, "replaces")) j->copy.replaced_key = j->copy.key_columns;
     j->copy.last_key = &j->last_key;
     j->copy.transform = worker_transform(L, j, j->copy.kinds, count);
     j->copy.refused = take_refusal;
@@ -275,7 +273,7 @@ static int core_start_stage(lua_State *L) {
     compare->params[1] = dd_arg_params(L, "other_param_kinds", "other_params");
     compare->kinds = dd_arg_kinds(L, "kinds", &count);
     compare->ordered = true;
-    compare->key_columns = (unsigned)dd_arg_integer(L, "key_columns", 1);
+    compare->key_columns = dd_arg_key(L, count, true);
     compare->crossing = j->stage.crossing = dd_arg_crossing(L);
     compare->transform = worker_transform(L, j, compare->kinds, count);
     j->stage.deletes = dd_arg_flag(L, "deletes");
@@ -286,8 +284,7 @@ static int core_start_stage(lua_State *L) {
     j->stage.columns = dd_arg_text(L, "columns");
     j->stage.kinds = dd_arg_kinds(L, "stage_kinds", &staged);
     read_picked(L, j, count);
-    if (staged != j->stage.picked_count + 1 || compare->key_columns < 1 ||
-        compare->key_columns > j->stage.picked_count)
+    if (staged != j->stage.picked_count + 1 || compare->key_columns > j->stage.picked_count)
         return dd_raise_usage(L, "stage_kinds: the picked columns and a mark expected");
     j->stage.refused = take_refusal;
     j->stage.progress = note_staged;

@@ -158,8 +158,9 @@ static int raise_job(job *j, const dd_err *err) {
     return lua_error(j->L);
 }
 
-/* copy { (what dd_arg_copy reads), transform|nil, refused|nil, progress|nil } ->
+/* copy { (what dd_arg_copy reads), key_columns|nil, transform|nil, refused|nil, progress|nil } ->
  * { rows_read, rows_written, rows_refused, bytes }
+ * With key_columns, so many from the first, a row replaces that with its key (MySQL only).
  * refused(row, index of the column or nil, reason) is called for rows that the target cannot hold. */
 static int core_copy(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -169,6 +170,7 @@ static int core_copy(lua_State *L) {
     dd_lua_conn *conns[2];
     unsigned count = dd_arg_copy(L, &spec, conns);
     luaL_checkstack(L, 20, "copy");
+    spec.replaced_key = dd_arg_key(L, count, false);
     j.transform = dd_arg_function(L, "transform", false);
     j.refused = dd_arg_function(L, "refused", false);
     j.progress = dd_arg_function(L, "progress", false);
@@ -208,10 +210,7 @@ static int core_compare(lua_State *L) {
     spec.query[1] = dd_arg_text(L, "secondary_query");
     spec.params[0] = dd_arg_params(L, "primary_param_kinds", "primary_params");
     spec.kinds = dd_arg_kinds(L, "kinds", &count);
-    lua_Integer key_columns = dd_arg_integer(L, "key_columns", 0);
-    if (key_columns < 1 || key_columns > (lua_Integer)count)
-        return dd_raise_usage(L, "key_columns: 1 to the number of columns expected");
-    spec.key_columns = (unsigned)key_columns;
+    spec.key_columns = dd_arg_key(L, count, true);
     spec.ordered = dd_arg_flag(L, "ordered");
     lua_Integer expected = dd_arg_integer(L, "expected_rows", 0);
     spec.expected_rows = expected > 0 ? (uint64_t)expected : 0;

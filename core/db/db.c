@@ -217,14 +217,20 @@ void dd_stream_close(dd_stream *stream) {
 /* ---- loads ---- */
 
 dd_status dd_load_open(dd_conn *conn, const char *table, const char *columns, const char *kinds,
-                       dd_load **out, dd_err *err) {
+                       unsigned key_columns, dd_load **out, dd_err *err) {
     const size_t count = strlen(kinds);
     dd_load *load = NULL;
     dd_status status = need_state(conn, DD_CONN_IDLE, err);
     if (status == DD_OK && count == 0) status = dd_fail(err, DD_USAGE, "a load needs a column");
     if (status == DD_OK) status = check_kinds(kinds, err);
+    if (status == DD_OK && key_columns > count)
+        status = dd_fail(err, DD_USAGE, "a load of %zu columns has no key of %u", count,
+                         key_columns);
+    if (status == DD_OK && key_columns && !conn->driver->replaces)
+        status = dd_fail(err, DD_USAGE, "a load into %s cannot replace rows", conn->product);
     if (status == DD_OK)
-        status = conn->driver->load_open(conn, table, columns, kinds, (unsigned)count, &load, err);
+        status = conn->driver->load_open(conn, table, columns, kinds, (unsigned)count, key_columns,
+                                         &load, err);
     if (status != DD_OK) return labeled(conn, status, err);
     load->conn = conn;
     load->kinds = dd_strdup(kinds);

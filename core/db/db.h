@@ -137,11 +137,18 @@ void dd_stream_close(dd_stream *stream);
 
 /*
  * Bulk load into a table. `table` and `columns` are quoted already, comma-separated; `kinds` has one
- * letter a column. PostgreSQL: COPY ... FROM STDIN (FORMAT binary). MySQL: multi-row INSERT with
- * bound parameters. Runs in the connection's transaction, if there is one.
+ * letter a column. PostgreSQL: COPY ... FROM STDIN (FORMAT binary). MySQL: LOAD DATA LOCAL INFILE
+ * from memory, where the server has local_infile=ON and the columns take the kinds as text, else
+ * multi-row INSERT with bound parameters; both fail at anything that would change a value. Runs in
+ * the connection's transaction, if there is one.
+ *
+ * With `key_columns` of 0 all rows are new. Else the first so many columns are the key, and a row
+ * replaces the values of the row with its key, if that is there: of no other row, whatever else the
+ * two have in common (class `integrity`). MySQL only; it needs the right to make temporary tables.
  */
 DD_MUST_CHECK dd_status dd_load_open(dd_conn *conn, const char *table, const char *columns,
-                                     const char *kinds, dd_load **out, dd_err *err);
+                                     const char *kinds, unsigned key_columns, dd_load **out,
+                                     dd_err *err);
 /* Adds one canonical row. A value that the column cannot take, found before the row is sent, fails
  * with class `data`, and the load can go on without that row. After any other error it only takes
  * finish, which fails too, or abort. */

@@ -47,6 +47,7 @@ struct dd_driver {
     char quote;                /* around identifiers, doubled inside */
     unsigned name_limit;       /* longest identifier, see name_limit_bytes */
     bool name_limit_bytes;     /* the limit counts bytes, not characters */
+    bool replaces;             /* a load may replace rows */
 
     /* The client library and its version, for people and as its own number. */
     unsigned (*library)(char *text, size_t size);
@@ -68,8 +69,10 @@ struct dd_driver {
                              const char *want, bool bulk, dd_stream **out, dd_err *err);
     dd_status (*stream_next)(dd_stream *stream, dd_buf *row, bool *more, dd_err *err);
     void (*stream_close)(dd_stream *stream);
+    /* `key_columns` is 0 where the driver does not `replace`. */
     dd_status (*load_open)(dd_conn *conn, const char *table, const char *columns,
-                           const char *kinds, unsigned count, dd_load **out, dd_err *err);
+                           const char *kinds, unsigned count, unsigned key_columns, dd_load **out,
+                           dd_err *err);
     dd_status (*load_row)(dd_load *load, const dd_value *values, dd_err *err);
     dd_status (*load_finish)(dd_load *load, uint64_t *rows, dd_err *err);
     void (*load_abort)(dd_load *load);

@@ -186,6 +186,7 @@ const dd_driver dd_driver_mysql = {
     .quote = '`',
     .name_limit = 64,
     .name_limit_bytes = false,
+    .replaces = true,
     .library = library,
     .open = dd_mysql_open,
     .close = close_connection,

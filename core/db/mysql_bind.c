@@ -89,8 +89,8 @@ static void set_late_time(MYSQL_BIND *bind, dd_mysql_slot *slot, int64_t microse
 }
 
 static bool is_late_time(int64_t microseconds) {
-    int64_t distance = microseconds < 0 ? -microseconds : microseconds;
-    return distance >= late_time && distance <= longest_time && distance % 1000000 != 0;
+    if (microseconds < -longest_time || microseconds > longest_time) return false;
+    return (microseconds >= late_time || microseconds <= -late_time) && microseconds % 1000000 != 0;
 }
 
 static dd_status set_temporal(MYSQL_BIND *bind, MYSQL_TIME *time, const dd_value *value,

@@ -102,6 +102,17 @@ static void lower_first(char *message) {
     message[0] = (char)tolower((unsigned char)message[0]);
 }
 
+void dd_mysql_error_of(int code, const char *sqlstate, const char *text, dd_phase phase,
+                       dd_err *err) {
+    dd_fail(err, DD_INTERNAL, "%s", text);
+    lower_first(err->message);
+    size_t length = strlen(err->message);
+    if (length && err->message[length - 1] == '.') err->message[length - 1] = '\0';
+    err->code = code;
+    dd_err_text(err->sqlstate, sizeof err->sqlstate, sqlstate);
+    dd_classify_mysql(err, phase);
+}
+
 void dd_mysql_error(dd_mysql *conn, MYSQL_STMT *stmt, dd_err *err) {
     unsigned code = dd_mysql_errno(conn, stmt);
     bool from_stmt = stmt && mysql_stmt_errno(stmt);
@@ -113,13 +124,7 @@ void dd_mysql_error(dd_mysql *conn, MYSQL_STMT *stmt, dd_err *err) {
         text = "lost connection to the server";
         state = "HY000";
     }
-    dd_fail(err, DD_INTERNAL, "%s", text);
-    lower_first(err->message);
-    size_t length = strlen(err->message);
-    if (length && err->message[length - 1] == '.') err->message[length - 1] = '\0';
-    err->code = (int)code;
-    dd_err_text(err->sqlstate, sizeof err->sqlstate, state);
-    dd_classify_mysql(err, conn->phase);
+    dd_mysql_error_of((int)code, state, text, conn->phase, err);
     if (!lost) return;
     dd_mysql_break(conn);
     if (conn->autocommit && !conn->harmless && answer_missing(code))

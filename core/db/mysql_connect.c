@@ -150,14 +150,16 @@ static int socket_of(MYSQL *client) { return client->net.fd; }
 
 static void start_library(void) { mysql_library_init(0, NULL, NULL); }
 
-static MYSQL *prepare_client(const dd_mysql_target *target) {
+/* The server may ask for a file only where there is a feed. */
+static MYSQL *prepare_client(const dd_mysql_target *target, dd_mysql_feed *feed) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, start_library);
     MYSQL *client = mysql_init(NULL);
     if (!client) dd_out_of_memory(sizeof(MYSQL));
     mysql_options(client, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-    unsigned off = 0;
-    mysql_options(client, MYSQL_OPT_LOCAL_INFILE, &off);
+    unsigned local = feed ? 1 : 0;
+    mysql_options(client, MYSQL_OPT_LOCAL_INFILE, &local);
+    if (feed) dd_mysql_feed_by(client, feed);
     dd_mysql_bool on = 1;
     mysql_options(client, MYSQL_REPORT_DATA_TRUNCATION, &on);
     mysql_options(client, MYSQL_OPT_MAX_ALLOWED_PACKET, &largest_packet);
@@ -178,7 +180,7 @@ static bool connect_client(MYSQL *client, const dd_mysql_target *target, const c
 }
 
 bool dd_mysql_kill(const dd_mysql *conn) {
-    MYSQL *client = prepare_client(&conn->target);
+    MYSQL *client = prepare_client(&conn->target, NULL);
     mysql_options(client, MYSQL_OPT_CONNECT_TIMEOUT, &kill_timeout);
     mysql_options(client, MYSQL_OPT_READ_TIMEOUT, &kill_timeout);
     mysql_options(client, MYSQL_OPT_WRITE_TIMEOUT, &kill_timeout);
@@ -249,7 +251,7 @@ dd_status dd_mysql_open(const dd_setting *settings, unsigned count, double conne
         dd_mysql_free(conn);
         return dd_fail(err, DD_CANCELED, "interrupted");
     }
-    conn->client = prepare_client(&conn->target);
+    conn->client = prepare_client(&conn->target, &conn->feed);
     if (connect_timeout > 0) {
         unsigned seconds = connect_timeout < 86400 ? (unsigned)ceil(connect_timeout) : 86400;
         mysql_options(conn->client, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);

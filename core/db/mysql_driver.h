@@ -54,6 +54,13 @@ typedef struct dd_mysql_params {
     bool one_zero;           /* the server makes 0 of -0: MariaDB does */
 } dd_mysql_params;
 
+/* The one file that the server can have: bytes of the load in progress. */
+typedef struct dd_mysql_feed {
+    const uint8_t *at;
+    size_t left;
+    bool armed;              /* a statement that reads it is under way, and has not begun to */
+} dd_mysql_feed;
+
 typedef struct dd_mysql {
     dd_conn base;
     MYSQL *client;
@@ -69,6 +76,7 @@ typedef struct dd_mysql {
     atomic_bool streaming;   /* a stream is open: there is something to cancel between calls too */
     dd_result result;        /* of the last send */
     dd_mysql_params params;
+    dd_mysql_feed feed;
     dd_mysql_prepared cache[DD_MYSQL_CACHE];
     uint64_t clock;
 } dd_mysql;
@@ -96,6 +104,9 @@ DD_MUST_CHECK dd_status dd_mysql_enter(dd_mysql *conn, const char *sql, dd_err *
  * still fail: a SELECT that the watchdog cancelled and that returned all the same.
  */
 DD_MUST_CHECK dd_status dd_mysql_leave(dd_mysql *conn, MYSQL_STMT *stmt, bool ok, dd_err *err);
+/* Fills `err` from what the server says of an error, and classifies it. */
+void dd_mysql_error_of(int code, const char *sqlstate, const char *text, dd_phase phase,
+                       dd_err *err);
 /* Fills `err` from the client's last error and the phase of the call, and marks a lost connection
  * BROKEN. */
 void dd_mysql_error(dd_mysql *conn, MYSQL_STMT *stmt, dd_err *err);
@@ -122,6 +133,12 @@ DD_MUST_CHECK dd_status dd_mysql_params_set(dd_mysql_params *params, unsigned at
                                             unsigned number, dd_err *err);
 void dd_mysql_params_free(dd_mysql_params *params);
 
+/* mysql_infile.c */
+
+/* Whatever file the server asks for, it gets what `feed` has, and nothing at other times. `feed` has
+ * to live as long as the client handle. */
+void dd_mysql_feed_by(MYSQL *client, dd_mysql_feed *feed);
+
 /* mysql_stream.c, mysql_load.c: entries of the driver's table. */
 
 DD_MUST_CHECK dd_status dd_mysql_stream_open(dd_conn *conn, const char *sql, const dd_value *params,
@@ -132,8 +149,8 @@ DD_MUST_CHECK dd_status dd_mysql_stream_next(dd_stream *stream, dd_buf *row, boo
 void dd_mysql_stream_close(dd_stream *stream);
 
 DD_MUST_CHECK dd_status dd_mysql_load_open(dd_conn *conn, const char *table, const char *columns,
-                                           const char *kinds, unsigned count, dd_load **out,
-                                           dd_err *err);
+                                           const char *kinds, unsigned count,
+                                           unsigned key_columns, dd_load **out, dd_err *err);
 DD_MUST_CHECK dd_status dd_mysql_load_row(dd_load *load, const dd_value *values, dd_err *err);
 DD_MUST_CHECK dd_status dd_mysql_load_finish(dd_load *load, uint64_t *rows, dd_err *err);
 void dd_mysql_load_abort(dd_load *load);

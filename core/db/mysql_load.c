@@ -1,23 +1,27 @@
-/* Many rows: INSERT with as many of them as make a packet of some size. */
+/*
+ * A load: rows that go by LOAD DATA where the server and the columns allow it, else by INSERT.
+ *
+ * A load that is given up must leave nothing, so it always is inside of something that can be rolled
+ * back.
+ */
+
+#include "db/mysql_load.h"
 
 #include <stdlib.h>
 
-#include "db/mysql_driver.h"
-
-/* What a batch holds at most; the last is the protocol's limit of parameters. */
-enum { BATCH_ROWS = 512, BATCH_BYTES = 1 << 20, BATCH_PARAMS = 65535 };
+/* Bytes of rows that wait to replace others. */
+enum { STAGE_BYTES = 8 << 20 };
 
 typedef struct dd_mysql_load {
     dd_load base;
     unsigned columns;
-    dd_buf sql;              /* INSERT ... VALUES, without a row */
-    size_t sql_head;
-    MYSQL_STMT *stmt;        /* prepared for `prepared` rows; NULL when that is 0 */
-    unsigned prepared;
-    unsigned most_rows;
-    unsigned rows;           /* in the batch */
-    dd_mysql_params params;  /* of the batch */
-    dd_buf bytes;            /* of its values of varying length, one after the other */
+    dd_mysql_insert insert;
+    dd_mysql_infile infile;
+    bool by_infile;          /* rows go so unless they cannot */
+    dd_mysql_stage stage;
+    dd_mysql_limit *limits;  /* of the columns */
+    bool replaces;           /* the rows go to the stage first */
+    size_t staged;           /* bytes there */
     uint64_t counted;        /* rows that the server took */
     bool nested;             /* in the caller's transaction, behind a savepoint */
 } dd_mysql_load;
@@ -29,124 +33,12 @@ static const char release_savepoint[] = "RELEASE SAVEPOINT dualdb_load";
 static dd_mysql *conn_of(dd_mysql_load *load) { return (dd_mysql *)load->base.conn; }
 
 static void free_load(dd_mysql_load *load) {
-    if (load->stmt) mysql_stmt_close(load->stmt);
-    dd_mysql_params_free(&load->params);
-    dd_buf_free(&load->bytes);
-    dd_buf_free(&load->sql);
+    dd_mysql_insert_close(&load->insert);
+    dd_mysql_infile_close(&load->infile);
+    dd_mysql_stage_close(&load->stage);
+    free(load->limits);
     free(load);
 }
-
-/* A load that is given up must leave nothing, so it always is inside of something that can be
- * rolled back. */
-dd_status dd_mysql_load_open(dd_conn *base, const char *table, const char *columns,
-                             const char *kinds, unsigned count, dd_load **out, dd_err *err) {
-    (void)kinds; /* the values carry theirs */
-    dd_mysql *conn = (dd_mysql *)base;
-    if (count == 0 || count > BATCH_PARAMS)
-        return dd_fail(err, DD_USAGE, "a load cannot have %u columns", count);
-    bool nested = conn->client->server_status & SERVER_STATUS_IN_TRANS;
-    if (dd_mysql_run(conn, nested ? savepoint : "START TRANSACTION", err) != DD_OK) return DD_FAIL;
-    dd_mysql_load *load = dd_calloc(1, sizeof *load);
-    load->base.conn = base;
-    load->columns = count;
-    load->nested = nested;
-    load->most_rows = BATCH_PARAMS / count < BATCH_ROWS ? BATCH_PARAMS / count : BATCH_ROWS;
-    /* All at once: the bound parameters point into their slots. Unused pages cost nothing. */
-    load->params.one_zero = conn->params.one_zero;
-    dd_mysql_params_reserve(&load->params, load->most_rows * count);
-    dd_buf_add_text(&load->sql, "INSERT INTO ");
-    dd_buf_add_text(&load->sql, table);
-    dd_buf_add_text(&load->sql, " (");
-    dd_buf_add_text(&load->sql, columns);
-    dd_buf_add_text(&load->sql, ") VALUES ");
-    load->sql_head = load->sql.length;
-    *out = &load->base;
-    return DD_OK;
-}
-
-/* ---- batches ---- */
-
-static void write_sql(dd_mysql_load *load, unsigned rows) {
-    load->sql.length = load->sql_head;
-    for (unsigned row = 0; row < rows; row++) {
-        dd_buf_add_text(&load->sql, row ? ",(" : "(");
-        for (unsigned i = 0; i < load->columns; i++) dd_buf_add_text(&load->sql, i ? ",?" : "?");
-        dd_buf_add_byte(&load->sql, ')');
-    }
-    dd_buf_add_byte(&load->sql, '\0');
-    load->sql.length--;
-}
-
-/* Most batches have the same number of rows and use the same statement. */
-static bool prepare_for(dd_mysql_load *load, unsigned rows) {
-    if (load->prepared == rows) return true;
-    if (load->stmt) mysql_stmt_close(load->stmt);
-    load->prepared = 0;
-    load->stmt = mysql_stmt_init(conn_of(load)->client);
-    if (!load->stmt) dd_out_of_memory(sizeof(MYSQL_BIND));
-    if (mysql_stmt_prepare(load->stmt, (const char *)load->sql.data, load->sql.length) != 0)
-        return false;
-    load->prepared = rows;
-    return true;
-}
-
-static bool in_bytes(const MYSQL_BIND *bind, const dd_mysql_slot *slot) {
-    switch (bind->buffer_type) {
-    case MYSQL_TYPE_NEWDECIMAL:
-    case MYSQL_TYPE_BLOB: return true;
-    case MYSQL_TYPE_STRING: return bind->buffer != slot->text;
-    default: return false;
-    }
-}
-
-/* The buffer of bytes may have moved since a value was put there. */
-static void point_into_bytes(dd_mysql_load *load) {
-    size_t at = 0;
-    for (unsigned i = 0; i < load->rows * load->columns; i++) {
-        MYSQL_BIND *bind = &load->params.binds[i];
-        if (!in_bytes(bind, &load->params.slots[i])) continue;
-        bind->buffer = load->bytes.data ? (void *)(load->bytes.data + at) : (void *)"";
-        at += bind->buffer_length;
-    }
-}
-
-static dd_status flush(dd_mysql_load *load, dd_err *err) {
-    if (load->rows == 0) return DD_OK;
-    dd_mysql *conn = conn_of(load);
-    if (load->prepared != load->rows) write_sql(load, load->rows);
-    point_into_bytes(load);
-    if (dd_mysql_enter(conn, (const char *)load->sql.data, err) != DD_OK) return DD_FAIL;
-    bool ok = prepare_for(load, load->rows) &&
-              mysql_stmt_bind_param(load->stmt, load->params.binds) == 0 &&
-              mysql_stmt_execute(load->stmt) == 0;
-    if (ok) load->counted += mysql_stmt_affected_rows(load->stmt);
-    load->rows = 0;
-    dd_buf_clear(&load->bytes);
-    return dd_mysql_leave(conn, load->stmt, ok, err);
-}
-
-dd_status dd_mysql_load_row(dd_load *base, const dd_value *values, dd_err *err) {
-    dd_mysql_load *load = (dd_mysql_load *)base;
-    size_t before = load->bytes.length;
-    unsigned first = load->rows * load->columns;
-    for (unsigned i = 0; i < load->columns; i++) {
-        /* A value that is refused spoils its row only. */
-        if (dd_mysql_params_set(&load->params, first + i, &values[i], "column", i + 1, err) !=
-            DD_OK) {
-            load->bytes.length = before;
-            return DD_FAIL;
-        }
-        if (in_bytes(&load->params.binds[first + i], &load->params.slots[first + i]))
-            dd_buf_add(&load->bytes, values[i].data, values[i].length);
-    }
-    load->rows++;
-    if (load->rows < load->most_rows && load->bytes.length < BATCH_BYTES) return DD_OK;
-    dd_status status = flush(load, err);
-    if (status != DD_OK) base->failed = true;
-    return status;
-}
-
-/* ---- the end ---- */
 
 static void roll_back(dd_mysql_load *load) {
     dd_mysql *conn = conn_of(load);
@@ -157,10 +49,180 @@ static void roll_back(dd_mysql_load *load) {
     if (status != DD_OK && !load->nested) dd_mysql_break(conn);
 }
 
+/* ---- what the server says ---- */
+
+/* The fields of the columns, to be freed by mysql_free_result. */
+static dd_status describe(dd_mysql *conn, const char *table, const char *columns, unsigned count,
+                          MYSQL_RES **out, dd_err *err) {
+    dd_buf sql = {0};
+    dd_buf_add_text(&sql, "SELECT ");
+    dd_buf_add_text(&sql, columns);
+    dd_buf_add_text(&sql, " FROM ");
+    dd_buf_add_text(&sql, table);
+    dd_buf_add_text(&sql, " LIMIT 0");
+    dd_buf_add_byte(&sql, '\0');
+    const char *text = (const char *)sql.data;
+    MYSQL_RES *described = NULL;
+    dd_status status = dd_mysql_enter(conn, text, err);
+    if (status == DD_OK) {
+        bool ok = mysql_real_query(conn->client, text, sql.length - 1) == 0 &&
+                  (described = mysql_store_result(conn->client)) != NULL;
+        status = dd_mysql_leave(conn, NULL, ok, err);
+    }
+    dd_buf_free(&sql);
+    if (status == DD_OK && mysql_num_fields(described) != count)
+        status = dd_fail(err, DD_USAGE, "a load of %u kinds into %u columns", count,
+                         mysql_num_fields(described));
+    if (status != DD_OK && described) mysql_free_result(described);
+    *out = described;
+    return status;
+}
+
+/* ER_BINLOG_UNSAFE_STATEMENT: of the statement, not of its rows. */
+enum { UNSAFE_STATEMENT = 1592 };
+
+/* Fills `err` from the first warning that says something of a row; *found is false without one. */
+static dd_status first_warning(dd_mysql *conn, bool *found, dd_err *err) {
+    static const char sql[] = "SHOW WARNINGS";
+    dd_err warning = {0};
+    *found = false;
+    if (dd_mysql_enter(conn, sql, err) != DD_OK) return DD_FAIL;
+    MYSQL_RES *rows = NULL;
+    bool ok = mysql_real_query(conn->client, sql, sizeof sql - 1) == 0 &&
+              (rows = mysql_store_result(conn->client)) != NULL;
+    MYSQL_ROW row;
+    while (ok && !*found && (row = mysql_fetch_row(rows)) != NULL) {
+        const int code = atoi(row[1]);
+        if (code == UNSAFE_STATEMENT) continue;
+        dd_mysql_error_of(code, "", row[2], DD_PHASE_STATEMENT, &warning);
+        *found = true;
+    }
+    if (rows) mysql_free_result(rows);
+    if (dd_mysql_leave(conn, NULL, ok, err) != DD_OK) return DD_FAIL;
+    if (*found) *err = warning;
+    return DD_OK;
+}
+
+dd_status dd_mysql_all_taken(dd_mysql *conn, uint64_t rows, uint64_t taken, unsigned warnings,
+                             dd_err *err) {
+    bool found = false;
+    if (warnings && first_warning(conn, &found, err) != DD_OK) return DD_FAIL;
+    if (found) return DD_FAIL;
+    if (taken == rows) return DD_OK;
+    return dd_fail(err, DD_INTEGRITY, "the server took %llu of %llu rows",
+                   (unsigned long long)taken, (unsigned long long)rows);
+}
+
+/* ---- the beginning ---- */
+
+static dd_status open_ways(dd_mysql_load *load, const char *table, const char *columns,
+                           const MYSQL_FIELD *fields, const char *kinds, unsigned key_columns,
+                           dd_err *err) {
+    dd_mysql *conn = conn_of(load);
+    const unsigned count = load->columns;
+    load->limits = dd_calloc(count, sizeof *load->limits);
+    for (unsigned i = 0; i < count; i++) dd_mysql_limit_of(&load->limits[i], &fields[i]);
+    load->replaces = key_columns > 0;
+    if (load->replaces) {
+        if (dd_mysql_stage_open(&load->stage, conn, table, columns, fields, kinds, count,
+                                key_columns, err) != DD_OK)
+            return DD_FAIL;
+        table = dd_mysql_stage_table;
+    }
+    dd_mysql_insert_open(&load->insert, conn, table, columns, count);
+    return dd_mysql_infile_open(&load->infile, conn, table, fields, kinds, count,
+                                &load->by_infile, err);
+}
+
+dd_status dd_mysql_load_open(dd_conn *base, const char *table, const char *columns,
+                             const char *kinds, unsigned count, unsigned key_columns,
+                             dd_load **out, dd_err *err) {
+    dd_mysql *conn = (dd_mysql *)base;
+    if (count == 0 || count > DD_MYSQL_MOST_PARAMS)
+        return dd_fail(err, DD_USAGE, "a load cannot have %u columns", count);
+    bool nested = conn->client->server_status & SERVER_STATUS_IN_TRANS;
+    if (dd_mysql_run(conn, nested ? savepoint : "START TRANSACTION", err) != DD_OK) return DD_FAIL;
+    dd_mysql_load *load = dd_calloc(1, sizeof *load);
+    load->base.conn = base;
+    load->columns = count;
+    load->nested = nested;
+    MYSQL_RES *described = NULL;
+    dd_status status = describe(conn, table, columns, count, &described, err);
+    if (status == DD_OK) {
+        status = open_ways(load, table, columns, mysql_fetch_fields(described), kinds, key_columns,
+                           err);
+        mysql_free_result(described);
+    }
+    if (status != DD_OK) {
+        roll_back(load);
+        free_load(load);
+        return DD_FAIL;
+    }
+    *out = &load->base;
+    return DD_OK;
+}
+
+/* ---- rows ---- */
+
+/* After a failure rows are lost. */
+static dd_status ended(dd_mysql_load *load, dd_status status) {
+    if (status != DD_OK) load->base.failed = true;
+    return status;
+}
+
+static uint64_t *taken_rows(dd_mysql_load *load) {
+    return load->replaces ? &load->stage.rows : &load->counted;
+}
+
+static dd_status flush_infile(dd_mysql_load *load, dd_err *err) {
+    return ended(load, dd_mysql_infile_flush(&load->infile, taken_rows(load), err));
+}
+
+static dd_status flush_insert(dd_mysql_load *load, dd_err *err) {
+    return ended(load, dd_mysql_insert_flush(&load->insert, taken_rows(load), err));
+}
+
+/* Of the two only one has rows. */
+static dd_status flush(dd_mysql_load *load, dd_err *err) {
+    if (flush_infile(load, err) != DD_OK) return DD_FAIL;
+    return flush_insert(load, err);
+}
+
+static dd_status flush_and_apply(dd_mysql_load *load, dd_err *err) {
+    if (flush(load, err) != DD_OK) return DD_FAIL;
+    load->staged = 0;
+    return ended(load, dd_mysql_stage_apply(&load->stage, &load->counted, err));
+}
+
+/* Rows go in their order, whichever way: a row may have the one before it for a parent. */
+static dd_status add_row(dd_mysql_load *load, const dd_value *values, bool *full, dd_err *err) {
+    bool taken = false;
+    if (load->by_infile) {
+        if (dd_mysql_infile_add(&load->infile, values, &taken, full, err) != DD_OK) return DD_FAIL;
+        if (taken) return flush_insert(load, err);
+        if (flush_infile(load, err) != DD_OK) return DD_FAIL;
+    }
+    return dd_mysql_insert_add(&load->insert, values, full, err);
+}
+
+dd_status dd_mysql_load_row(dd_load *base, const dd_value *values, dd_err *err) {
+    dd_mysql_load *load = (dd_mysql_load *)base;
+    bool full = false;
+    for (unsigned i = 0; i < load->columns; i++)
+        if (dd_mysql_within(&load->limits[i], &values[i], i + 1, err) != DD_OK) return DD_FAIL;
+    if (add_row(load, values, &full, err) != DD_OK) return DD_FAIL;
+    for (unsigned i = 0; load->replaces && i < load->columns; i++)
+        if (values[i].data) load->staged += values[i].length;
+    if (load->staged >= STAGE_BYTES) return flush_and_apply(load, err);
+    return full ? flush(load, err) : DD_OK;
+}
+
+/* ---- the end ---- */
+
 dd_status dd_mysql_load_finish(dd_load *base, uint64_t *rows, dd_err *err) {
     dd_mysql_load *load = (dd_mysql_load *)base;
     dd_mysql *conn = conn_of(load);
-    dd_status status = flush(load, err);
+    dd_status status = flush_and_apply(load, err);
     if (status != DD_OK) roll_back(load);
     else status = dd_mysql_run(conn, load->nested ? release_savepoint : "COMMIT", err);
     *rows = status == DD_OK ? load->counted : 0;

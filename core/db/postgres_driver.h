@@ -179,8 +179,8 @@ DD_MUST_CHECK dd_status dd_pg_stream_next(dd_stream *stream, dd_buf *row, bool *
 void dd_pg_stream_close(dd_stream *stream);
 
 DD_MUST_CHECK dd_status dd_pg_load_open(dd_conn *conn, const char *table, const char *columns,
-                                        const char *kinds, unsigned count, dd_load **out,
-                                        dd_err *err);
+                                        const char *kinds, unsigned count, unsigned key_columns,
+                                        dd_load **out, dd_err *err);
 DD_MUST_CHECK dd_status dd_pg_load_row(dd_load *load, const dd_value *values, dd_err *err);
 DD_MUST_CHECK dd_status dd_pg_load_finish(dd_load *load, uint64_t *rows, dd_err *err);
 void dd_pg_load_abort(dd_load *load);

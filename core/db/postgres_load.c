@@ -100,7 +100,8 @@ static dd_status start_copy(dd_pg_load *l, const char *table, const char *column
 }
 
 dd_status dd_pg_load_open(dd_conn *conn, const char *table, const char *columns, const char *kinds,
-                          unsigned count, dd_load **out, dd_err *err) {
+                          unsigned count, unsigned key_columns, dd_load **out, dd_err *err) {
+    (void)key_columns; /* none: see the driver's table */
     dd_pg_load *l = dd_calloc(1, sizeof *l);
     l->base.conn = conn;
     if (learn_columns(l, table, columns, kinds, count, err) != DD_OK ||

@@ -97,7 +97,10 @@ dd_status dd_copy(const dd_copy_spec *spec, dd_copy_progress *result, dd_err *er
     if (spec->last_key) dd_buf_clear(spec->last_key);
     dd_load *load;
     dd_reader *reader;
-    if (dd_load_open(spec->target, spec->table, spec->columns, spec->kinds, &load, err))
+    if (spec->source == spec->target)
+        return dd_fail(err, DD_USAGE, "a copy needs two connections");
+    if (dd_load_open(spec->target, spec->table, spec->columns, spec->kinds, spec->replaced_key,
+                     &load, err))
         return DD_FAIL;
     if (dd_reader_open(spec->source, spec->query, spec->params.values, spec->params.count,
                        spec->kinds, &reader, err)) {

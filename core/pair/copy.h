@@ -27,6 +27,8 @@ typedef struct dd_copy_spec {
     const char *kinds;
     const char *table;         /* on the target, quoted */
     const char *columns;       /* quoted, comma-separated, as many as kinds */
+    unsigned replaced_key;     /* so many columns are the key whose rows are replaced, see
+                                  dd_load_open; 0: all rows are new */
     const dd_transform *transform;   /* or NULL */
     dd_crossing *crossing;           /* of the transformed rows, or NULL */
     double most_seconds;       /* the copy stops behind the row at which it has taken so long, */

@@ -11,7 +11,7 @@ static dd_status open_load(stage *s, dd_err *err) {
     if (s->load) return DD_OK;
     const dd_stage_spec *spec = s->spec;
     if (dd_conn_execute(spec->target, spec->make, NULL, 0, NULL, err)) return DD_FAIL;
-    return dd_load_open(spec->target, spec->table, spec->columns, spec->kinds, &s->load, err);
+    return dd_load_open(spec->target, spec->table, spec->columns, spec->kinds, 0, &s->load, err);
 }
 
 static dd_status send(stage *s, dd_err *err) {

@@ -16,9 +16,10 @@ local MARGIN = 3 * WIDTH
 --- Numbers of rows that are to need the same.
 local FEW, MANY = 3, 9
 
---- A command of dualdb and then the process's peak, as a script.
+--- A piece of code that sets `code`, and then the process's peak, as a script.
 local SCRIPT = [[
-local code = require("dualdb.cli").main { [0] = "dualdb", "-q", %s }
+local code
+%s
 for line in io.lines "/proc/self/status" do
   local peak = line:match "^VmHWM:%%s*(%%d+) kB"
   if peak then print("\npeak", peak) end
@@ -26,22 +27,34 @@ end
 os.exit(code)
 ]]
 
+local COPY_BACK = [[
+local core, servers = require "dualdb.core", require "spec.support.servers"
+core.copy { source = servers.connect "postgres", target = servers.connect "mysql", kinds = "iix",
+  query = "select id, n, body from %s", table = %q, columns = "id, n, body", key_columns = %s }
+code = 0]]
+
 describe("memory for rows of 8 MiB", function()
   before_each(servers.before_each)
   after_each(servers.after_each)
 
-  --- Runs a command on the table; returns its peak in bytes.
-  local function peak(expected, ...)
-    local words = {}
-    for i, word in ipairs { ... } do words[i] = ("%q"):format(word) end
+  --- Runs the code in a process; returns its peak in bytes.
+  local function peak_of(expected, code)
     local path = os.tmpname()
     local file = assert(io.open(path, "w"))
-    file:write(SCRIPT:format(table.concat(words, ", ")))
+    file:write(SCRIPT:format(code))
     file:close()
     local text, status = child.command(cli.executable .. " run " .. path):finish()
     os.remove(path)
     assert.equal(expected, status, text)
     return tonumber(text:match "\npeak%s+(%d+)\n") * 1024
+  end
+
+  --- The same of a command of dualdb.
+  local function peak(expected, ...)
+    local words = {}
+    for i, word in ipairs { ... } do words[i] = ("%q"):format(word) end
+    return peak_of(expected, ('code = require("dualdb.cli").main { [0] = "dualdb", "-q", %s }')
+      :format(table.concat(words, ", ")))
   end
 
   --- The peak of each command on so many rows; where it is to find differences, all of them differ.
@@ -64,6 +77,12 @@ describe("memory for rows of 8 MiB", function()
     primary:execute(("update %s set n = 2, body = concat(body, 'x')"):format(name))
     found["a sync that compares"] = peak(0, "sync", name, "--full")
     assert.equal(rows, secondary:query(("select count(*) as n from %s where n = 2 and "
+      .. "length(body) = %d"):format(name, WIDTH + 1))[1].n)
+    primary:execute("delete from " .. name)
+    found["a copy into the primary"] = peak_of(0, COPY_BACK:format(name, name, "nil"))
+    primary:execute(("update %s set n = 3"):format(name))
+    found["a copy that replaces"] = peak_of(0, COPY_BACK:format(name, name, "1"))
+    assert.equal(rows, primary:query(("select count(*) as n from %s where n = 2 and "
       .. "length(body) = %d"):format(name, WIDTH + 1))[1].n)
     return found
   end
