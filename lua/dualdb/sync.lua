@@ -90,7 +90,9 @@ local function finish(one)
       statements.move_sequences(one)
       one.bin:finish()
       if one.noted then
+        core.crash_point "sync.over"
         one.db.secondary:transaction(function(conn) checkpoint.forget(conn, one.name) end)
+        core.crash_point "sync.forgotten"
       end
     end)
     if not ok then one.error = errors.wrap(err) end

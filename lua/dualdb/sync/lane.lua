@@ -78,6 +78,17 @@ function Lane:commit(name)
   end
 end
 
+--- Commits what was read and written of a chunk: the secondary first, so that the primary's rows are
+--- locked until then.
+function Lane:commit_chunk()
+  core.crash_point "sync.written"
+  self:commit "secondary"
+  core.crash_point "sync.committed"
+  if self.conns.reader and not self.conns.reader:reusable() then self:commit "reader" end
+  self:commit "primary"
+  core.crash_point "sync.released"
+end
+
 --- Ends what is under way and whatever transactions are open, so that nothing of it stays.
 function Lane:abandon()
   local work = self.work

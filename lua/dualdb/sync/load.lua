@@ -3,7 +3,6 @@
 --- rows go through a table of the transaction's own, and those that are there become what the
 --- primary has.
 
-local checkpoint = require "dualdb.sync.checkpoint"
 local core = require "dualdb.core"
 local key_range = require "dualdb.sync.key_range"
 local merge = require "dualdb.sync.merge"
@@ -74,9 +73,8 @@ function load.finish(lane)
   }
   secondary:execute "set constraints all immediate"
   task:check_journal(secondary)
-  task:note(secondary, after, counts, checkpoint)
-  lane:commit "secondary"
-  lane:commit "primary"
+  task:note(secondary, after, counts)
+  lane:commit_chunk()
   range.reached, range.done = after.reached, after.done
   return counts
 end

@@ -1,7 +1,6 @@
 --- A chunk of a refresh: a range of keys of both sides is compared, the primary's rows share-locked
 --- until the secondary has committed what differs. Rows that are equal are not written.
 
-local checkpoint = require "dualdb.sync.checkpoint"
 local core = require "dualdb.core"
 local key_range = require "dualdb.sync.key_range"
 local merge = require "dualdb.sync.merge"
@@ -83,10 +82,8 @@ function refresh.finish(lane)
     done = work.through == nil,
   }
   task:check_journal(secondary)
-  task:note(secondary, after, counts, checkpoint)
-  lane:commit "secondary"
-  lane:commit "reader"
-  lane:commit "primary"
+  task:note(secondary, after, counts)
+  lane:commit_chunk()
   range.reached, range.done = after.reached, after.done
   return counts
 end

@@ -203,6 +203,7 @@ function Task:split(conn, range)
       range.through = through
       error(err, 0)
     end
+    core.crash_point "sync.split"
   end
   self.ranges[#self.ranges + 1] = upper
   return true
@@ -217,6 +218,7 @@ function Task:note(conn, after, counts)
     self.db.secondary:transaction(function(other)
       checkpoint.begin(other, self.name, self.mode, self.fingerprint, self.ranges)
     end)
+    core.crash_point "sync.noted"
     self.noted = true
   end
   checkpoint.advance(conn, self.name, after, counts)
