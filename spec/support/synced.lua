@@ -50,8 +50,8 @@ function synced.make(name, kind, count)
     .. "primary key (%s)); alter table %s owner to dualdb"):format(name, key.postgres, key.columns,
     name))
   clients.run("mysql", ("insert into %s select %s, n, repeat('x', n %% 60) from (%s) q "
-    .. "where n < %d; analyze table %s"):format(name, key.values, servers.million("mysql", 1), count,
-    name))
+    .. "where n < %d; analyze table %s"):format(name, key.values, servers.million("mysql", 1),
+    count, name))
   return { name = name, other = key.other, count = count }
 end
 
@@ -118,7 +118,7 @@ local CODE = [[
   local names = { %s }
   local models = {}
   for _, name in ipairs(names) do models[name] = { table = name } end
-  local db <close> = dualdb.open { models = models, name = "spec" }
+  local db <close> = dualdb.open { models = models, name = "spec", policy = %s }
   local moving = %s
   if not moving then print "begins" end
   local function progress(so_far)
@@ -147,6 +147,7 @@ local CODE = [[
 ---@field jobs integer|nil
 ---@field restart boolean|nil
 ---@field moving boolean|nil   it is returned when rows are on their way, and not before
+---@field policy string|nil   Lua
 ---@field environment table<string, string>|nil
 
 --- Starts a sync of the tables; returns the child when it is about to begin.
@@ -156,8 +157,15 @@ function synced.start(tabs, options)
   options = options or {}
   local names = {}
   for i, tab in ipairs(tabs) do names[i] = ("%q"):format(tab.name) end
-  local started = child.lua(CODE:format(table.concat(names, ", "), options.moving or false,
-    options.chunk_rows or 2000, options.jobs or 2, options.restart or false), options.environment)
+  local started = child.lua(CODE:format(table.concat(names, ", "), options.policy or "nil",
+    options.moving or false, options.chunk_rows or 2000, options.jobs or 2,
+    options.restart or false), options.environment)
+  servers.finally(function()
+    if not started.ended then
+      started:signal(9)
+      started:finish()
+    end
+  end)
   local line = started:line()
   assert(line == "begins" or options.environment, line)
   return started
@@ -173,6 +181,7 @@ end
 ---@return spec.SyncRun
 function synced.finish(started)
   local text, code = started:finish()
+  started.ended = true
   local run = { code = code, text = text, results = {} }
   for name, action, resumed, read, chunks
     in text:gmatch "result (%S+) (%S+) (%S+) (%d+) (%d+)\n" do

@@ -61,6 +61,7 @@ function load.finish(lane)
   local work = lane.work
   local task, range = work.task, work.range
   local copied = work.job:finish()
+  core.crash_point "sync.staged"
   local secondary = lane.conns.secondary
   if work.merges then merge.upsert(secondary, task, copied.rows_written) end
   local after = {
