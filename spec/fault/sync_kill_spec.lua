@@ -126,19 +126,20 @@ describe("a full sync that is killed", function()
     assert_equal(tabs)
   end)
 
-  it("forgets how far it was when it is to begin anew", function()
-    local tab = synced.make(NAME, "integer", COUNT)
-    local started = synced.start { tab }
-    wait.wait_until("a chunk is over", function() return synced.reached(tab) end)
-    started:signal(SIGKILL)
-    assert.equal(128 + SIGKILL, (synced.finish(started)).code)
-    clients.run("mysql", ("update %s set v = v + 1 where id = 0"):format(NAME))
-    local run = synced.run({ tab }, { restart = true })
-    assert.equal(0, run.code, run.text)
-    assert.is_false(run.results[NAME].resumed)
-    assert.equal(COUNT, run.results[NAME].rows_read)
-    assert_equal { tab }
-  end)
+  for _, chunk_rows in ipairs { 2000, 2 * FEW } do
+    it(("forgets how far it was when it is to begin anew, with chunks of %d rows"):format(
+      chunk_rows), function()
+      local tab = synced.make(NAME, "integer", FEW)
+      local killed = synced.run({ tab }, { environment = { DUALDB_CRASH_AT = "sync.released" } })
+      assert.equal(137, killed.code, killed.text)
+      clients.run("mysql", ("update %s set v = v + 1 where id = 0"):format(NAME))
+      local run = synced.run({ tab }, { restart = true, chunk_rows = chunk_rows })
+      assert.equal(0, run.code, run.text)
+      assert.is_false(run.results[NAME].resumed)
+      assert.equal(FEW, run.results[NAME].rows_read)
+      assert_equal { tab }
+    end)
+  end
 
   -- ---- at a step ----
 

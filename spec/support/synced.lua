@@ -133,8 +133,9 @@ local CODE = [[
   progress { rows = 1 }
   local codes = {}
   for _, result in ipairs(results) do
-    print(("result %%s %%s %%s %%d %%d"):format(result.model, result.action or "none",
-      tostring(result.resumed), result.rows_read or 0, result.chunks or 0))
+    print(("result %%s %%s %%s %%d %%d %%d"):format(result.model, result.action or "none",
+      tostring(result.resumed), result.rows_read or 0, result.chunks or 0,
+      result.quarantined or 0))
     if result.error then print("error " .. tostring(result.error)) end
     codes[#codes + 1] = result.error and errors.exit_code(result.error)
       or result.quarantined > 0 and 7 or 0
@@ -175,7 +176,7 @@ end
 ---@field code integer
 ---@field text string
 ---@field results table<string, { action: string, resumed: boolean, rows_read: integer,
----  chunks: integer }>
+---  chunks: integer, quarantined: integer }>
 
 --- Waits for the end of a sync.
 ---@return spec.SyncRun
@@ -183,11 +184,11 @@ function synced.finish(started)
   local text, code = started:finish()
   started.ended = true
   local run = { code = code, text = text, results = {} }
-  for name, action, resumed, read, chunks
-    in text:gmatch "result (%S+) (%S+) (%S+) (%d+) (%d+)\n" do
+  for name, action, resumed, read, chunks, quarantined
+    in text:gmatch "result (%S+) (%S+) (%S+) (%d+) (%d+) (%d+)\n" do
     run.results[name] = {
       action = action, resumed = resumed == "true", rows_read = math.tointeger(read),
-      chunks = math.tointeger(chunks),
+      chunks = math.tointeger(chunks), quarantined = math.tointeger(quarantined),
     }
   end
   return run

@@ -73,6 +73,7 @@ function load.finish(lane)
     full = not after.done, rows = copied.rows_read,
   }
   secondary:execute "set constraints all immediate"
+  counts.refused = task:leave(lane, secondary)
   task:check_journal(secondary)
   task:note(secondary, after, counts)
   lane:commit_chunk()

@@ -82,6 +82,7 @@ function refresh.finish(lane)
     id = range.id, reached = work.through or range.reached, through = range.through,
     done = work.through == nil,
   }
+  counts.refused = task:leave(lane, secondary)
   task:check_journal(secondary)
   task:note(secondary, after, counts)
   lane:commit_chunk()
