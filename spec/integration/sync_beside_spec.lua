@@ -24,7 +24,7 @@ local STEP = 7
 local WRITER = [[
   local dualdb = require "dualdb"
   local errors = require "dualdb.errors"
-  local ME, STOP, LOADING, ROWS, STEP = %d, %q, %q, %d, %d
+  local ME, STOP, LOADING, ROWS, STEP, KEY = %d, %q, %q, %d, %d, %q
   math.randomseed(%d, ME)
   local db <close> = dualdb.open { models = { T = { table = %q } }, name = "spec",
     policy = { preset = %q, commit = %q, deadline = 60, breaker = { failures = 1000 } } }
@@ -32,6 +32,11 @@ local WRITER = [[
   local number = 0
   local last, there, doubtful = {}, {}, {}   -- what was acknowledged, by key
   local counts = { done = 0, conflict = 0, transient = 0 }
+
+  local function key_of(n)
+    n = math.tointeger(n)
+    return KEY == "text" and ("k%%07d"):format(n) or n
+  end
 
   --- A row of which this writer alone writes one column.
   local function shared()
@@ -57,8 +62,8 @@ local WRITER = [[
       tx:update("T", key, { [OWN] = number })
       changes[key] = number
     end
-    local keys = { shared(), shared() }
-    local kind, mine = math.random(may_insert() and 6 or 3), own()
+    local keys = { key_of(shared()), key_of(shared()) }
+    local kind, mine = math.random(may_insert() and 6 or 3), key_of(own())
     if doubtful[mine] then return end
     local ok, err = pcall(db.write, db, function(tx)
       changes = {}
@@ -98,7 +103,7 @@ local WRITER = [[
   print "begins"
   while io.open(STOP) do round() end
   for key, value in pairs(last) do
-    if not doubtful[key] then print(("last %%d %%s"):format(key, value or "gone")) end
+    if not doubtful[key] then print(("last %%s %%s"):format(key, value or "gone")) end
   end
   for name, count in pairs(counts) do print(("count %%s %%d"):format(name, count)) end
 ]]
@@ -121,23 +126,33 @@ describe("a full sync", function()
   before_each(edge.before_each)
   after_each(edge.after_each)
 
-  local function make()
+  local KEYS = {
+    integer = { type = "bigint", value = "%d * n" },
+    text = { type = "varchar(20)", value = "concat('k', lpad(%d * n, 7, '0'))" },
+  }
+
+  local function make(key)
+    local id = KEYS[key]
     edge.drop_later(NAME)
     local columns = "w1 bigint not null default 0, w2 bigint not null default 0, "
       .. "w3 bigint not null default 0, filler varchar(60)"
-    clients.run("mysql", ("create table %s (id bigint not null primary key, %s); "
-      .. "insert into %s select %d * n, 0, 0, 0, repeat('x', n %% 60) from (%s) q where n < %d; "
-      .. "analyze table %s"):format(NAME, columns, NAME, STEP, servers.million("mysql", 1), ROWS,
-      NAME))
-    clients.run("postgres", ("create table %s (id bigint not null primary key, %s); "
-      .. "alter table %s owner to dualdb"):format(NAME, columns, NAME))
+    clients.run("mysql", ("create table %s (id %s not null primary key, %s); "
+      .. "insert into %s select %s, 0, 0, 0, repeat('x', n %% 60) from (%s) q where n < %d; "
+      .. "analyze table %s"):format(NAME, id.type, columns, NAME, id.value:format(STEP),
+      servers.million("mysql", 1), ROWS, NAME))
+    clients.run("postgres", ("create table %s (id %s not null primary key, %s); "
+      .. "alter table %s owner to dualdb"):format(NAME, id.type, columns, NAME))
+    if key == "text" then
+      local db = edge.pair { T = { table = NAME } }
+      assert.equal("load", db.T:sync().action)
+    end
   end
 
-  local function start(policy, commit, stop, loading)
+  local function start(policy, commit, key, stop, loading)
     local others = {}
     for i = 1, WRITERS do
-      others[i] = child.lua(WRITER:format(i, stop, loading, ROWS, STEP, SEED, NAME, policy,
-        commit))
+      others[i] = child.lua(WRITER:format(i, stop, loading, ROWS, STEP, key, SEED, NAME,
+        policy, commit))
     end
     others[WRITERS + 1] = child.lua(REPLAYER:format(NAME, stop))
     for _, other in ipairs(others) do assert.equal("begins", other:line()) end
@@ -152,7 +167,7 @@ describe("a full sync", function()
       assert.equal(0, code, text)
       assert.is_nil(text:match "error [^\n]*")
       last[i] = {}
-      for key, value in text:gmatch "last (%d+) (%S+)\n" do last[i][key] = value end
+      for key, value in text:gmatch "last (%S+) (%S+)\n" do last[i][key] = value end
       for name, count in text:gmatch "count (%S+) (%d+)\n" do
         counts[name] = (counts[name] or 0) + tonumber(count)
       end
@@ -182,13 +197,14 @@ describe("a full sync", function()
 
   --- Runs fn(db, loading) while writers and a replay are under way, and looks at what is there when
   --- they have stopped. loading() is for it to call when a load has begun.
-  local function beside(policy, commit, fn)
+  local function beside(policy, commit, key, fn)
+    make(key)
     local db = edge.pair({ T = { table = NAME } }, { policy = policy })
     setup.run(db)
     dirty.clear(db)
     local stop, loading = os.tmpname(), os.tmpname()
     os.remove(loading)
-    local others = start(policy, commit, stop, loading)
+    local others = start(policy, commit, key, stop, loading)
     local ok, err = pcall(fn, db, function() assert(io.open(loading, "w")):close() end)
     os.remove(stop)
     os.remove(loading)
@@ -215,8 +231,7 @@ describe("a full sync", function()
   for _, way in ipairs(WAYS) do
     local policy, commit = table.unpack(way)
     it(("loads and refreshes beside writers: %s, %s"):format(policy, commit), function()
-      make()
-      local counts = beside(policy, commit, function(db, loading)
+      local counts = beside(policy, commit, "integer", function(db, loading)
         local loaded = sync.run(db, "T", {
           chunk_rows = 400, jobs = 2, progress = function() loading() end,
         })
@@ -236,12 +251,30 @@ describe("a full sync", function()
     end)
   end
 
+  for _, commit in ipairs { "a1", "a2" } do
+    it(("refreshes by keys beside writers: %s"):format(commit), function()
+      local counts = beside("available", commit, "text", function(db, loading)
+        loading()
+        local stop, refreshes = core.clock() + SECONDS, 0
+        repeat
+          clients.run("postgres", ("update %s set filler = 'old' where %s"):format(NAME,
+            "right(id, 1) = '3'"))
+          local refreshed = sync.run(db, "T")
+          assert.equal("refresh", refreshed.action)
+          assert.equal(0, refreshed.quarantined)
+          refreshes = refreshes + 1
+        until core.clock() > stop
+        print(("\n%d refreshes"):format(refreshes))
+      end)
+      assert.is_true(counts.done > 100)
+    end)
+  end
+
   for _, commit in ipairs { "a1", "a2", "journaled" } do
     it(("that is killed again and again goes on beside writers: %s"):format(commit), function()
-      make()
       local tab = { name = NAME }
       math.randomseed(SEED)
-      local counts = beside("available", commit, function(_, loading)
+      local counts = beside("available", commit, "integer", function(_, loading)
         local stop, killed, completed = core.clock() + SECONDS, 0, 0
         repeat
           local started = synced.start({ tab }, {
