@@ -200,15 +200,32 @@ function bring.within(primary, secondary, spec, keys, from, options)
   return brought
 end
 
+--- Raises unless the transaction that locked rows of the primary is open still. To be asked when
+--- the secondary has been written and has not committed: from then on the secondary's locks keep
+--- others from the rows until it has, and before that the primary's did. A session that was ended
+--- in between has let go of its locks, and what was read under them may be old.
+---@param primary userdata
+function bring.check_locks(primary)
+  primary:execute "do 0"
+  if not primary:info().in_transaction then
+    errors.raise("transient", "the primary has rolled back the transaction that held the rows")
+  end
+end
+
+--- Whatever the server's default is, a key that the primary does not have is locked by its gap.
+local LOCKS_GAPS = "set transaction isolation level repeatable read"
+
 --- Runs fn(primary, secondary) in a transaction of each. Foreign keys are checked at the end, where
 --- they can be: the order of rows within does not matter.
 function bring.transaction(db, fn)
   return db.primary:transaction(function(primary)
     return db.secondary:transaction(function(secondary)
       secondary:execute("set constraints all deferred")
-      return fn(primary, secondary)
+      local result = fn(primary, secondary)
+      bring.check_locks(primary)
+      return result
     end)
-  end)
+  end, LOCKS_GAPS)
 end
 
 --- Brings the rows with the keys from keys[from] on over, as many as may be held at once: they are

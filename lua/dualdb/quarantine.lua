@@ -28,6 +28,8 @@ set key = excluded.key, column_name = excluded.column_name,
 
 ---@class dualdb.Bin      where one run puts the rows of a model
 ---@field count integer    rows put in
+---@field started string   when the run began; that of the first one, where it goes on with others
+---@field conn userdata|nil   in whose transaction rows are put in; their own when it is nil
 local Bin = {}
 Bin.__index = Bin
 
@@ -75,14 +77,30 @@ function Bin:flush()
   local waiting = self.waiting
   if #waiting == 0 then return end
   self.waiting, self.bytes = {}, 0
-  setup.make_quarantine(self.db)
   local values = {}
   for _, entry in ipairs(waiting) do table.move(entry, 1, entry.n, #values + 1, values) end
   values[#values + 1] = self.started  -- once a run, however often it meets the row
-  self.db.secondary:transaction(function(conn)
+  local function put(conn)
     conn:execute(INSERT:format((ENTRY .. ", "):rep(#waiting - 1) .. ENTRY),
       table.unpack(values, 1, #values))
-  end)
+  end
+  if self.conn then return put(self.conn) end
+  setup.make_quarantine(self.db)
+  self.db.secondary:transaction(put)
+end
+
+--- Runs fn(); the rows that it takes in are put in within the connection's transaction, all of them
+--- before this returns.
+---@param conn userdata   of the secondary
+---@param fn function
+function Bin:within(conn, fn)
+  self:flush()
+  setup.make_quarantine(self.db)
+  self.conn = conn
+  local guard <close> = setmetatable({}, { __close = function() self.conn = nil end })
+  local result = fn()
+  self:flush()
+  return result
 end
 
 --- Drops what was not put in yet, of a run that starts again.
@@ -91,11 +109,15 @@ function Bin:forget()
 end
 
 --- Ends a run that has seen every row of the model: what it did not put in has crossed or is gone.
+--- Returns how many rows are in quarantine now.
+---@return integer
 function Bin:finish()
   self:flush()
-  if not setup.has_quarantine(self.db) then return end
-  self.db.secondary:execute("delete from dualdb_quarantine where model = ? and "
-    .. "last_seen < ?::timestamptz", self.spec.name, self.started)
+  if not setup.has_quarantine(self.db) then return 0 end
+  local secondary, name = self.db.secondary, self.spec.name
+  secondary:execute("delete from dualdb_quarantine where model = ? and "
+    .. "last_seen < ?::timestamptz", name, self.started)
+  return secondary:query("select count(*) as n from dualdb_quarantine where model = ?", name)[1].n
 end
 
 -- ---- reading and retrying ----

@@ -138,8 +138,11 @@ function Side:rows(sql, ...)
 end
 
 --- Runs fn(conn) in a transaction of this side alone.
-function Side:transaction(fn)
+---@param fn function
+---@param first string|nil   a statement that says how the transaction is to be
+function Side:transaction(fn, first)
   return self:with(function(conn)
+    if first then conn:execute(first) end
     conn:execute("begin")
     local results = table.pack(pcall(fn, conn))
     if not results[1] then

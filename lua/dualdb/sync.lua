@@ -89,12 +89,15 @@ end
 
 --- A model is through: nothing of it is to be gone on with.
 local function finish(one)
+  local left
   if not one.error then
     local ok, err = pcall(function()
       statements.move_sequences(one)
-      one.bin:finish()
+      left = one.bin:finish()
       if one.noted then
+        core.crash_point "sync.over"
         one.db.secondary:transaction(function(conn) checkpoint.forget(conn, one.name) end)
+        core.crash_point "sync.forgotten"
       end
     end)
     if not ok then one.error = errors.wrap(err) end
@@ -102,6 +105,7 @@ local function finish(one)
     pcall(one.bin.flush, one.bin)
   end
   local result = one:sum()
+  if left and result.resumed then result.quarantined = left end  -- with those of the runs before
   result.error = one.error
   return result
 end
@@ -136,7 +140,11 @@ function sync.all(db, names, options)
       taken = snapshot.take(db, all.lanes)
     end
     all:run(order.parents_first(db, names), function(name)
-      local ok, one = pcall(task.open, db, name, options)
+      local ok, one = pcall(function()
+        local new = task.open(db, name, options)
+        new:drop_outdated()
+        return new
+      end)
       if ok then
         opened[#opened + 1] = one
         return one

@@ -8,7 +8,7 @@ local checkpoint = {}
 ---@class dualdb.Checkpoint
 ---@field mode "load"|"refresh"
 ---@field ranges dualdb.KeyRange[]   by their ids, which count from 1
----@field started_at string
+---@field started_at string        when the first run began, by the clock of the side
 
 --- What a checkpoint is only good for: the same tables, columns and choice of rows.
 ---@param spec dualdb.Spec
@@ -31,15 +31,16 @@ local function key_of(value)
   return value ~= core.NULL and value or nil
 end
 
---- What an earlier run has left of the model; nil when there is nothing, or nothing of use.
+--- What an earlier run has left of the model; nil when there is nothing, or nothing of use. The
+--- second result says whether there was something all the same.
 ---@param side dualdb.Side        that is written
 ---@param model string
 ---@param fingerprint string
----@return dualdb.Checkpoint|nil
+---@return dualdb.Checkpoint|nil, boolean
 function checkpoint.read(side, model, fingerprint)
   local found = side:query(
     "select mode, fingerprint, started_at from dualdb_sync where model = ?", model)[1]
-  if not found or found.fingerprint ~= fingerprint then return nil end
+  if not found or found.fingerprint ~= fingerprint then return nil, found ~= nil end
   local ranges = {}
   for _, entry in ipairs(side:query("select id, reached, through, done, rows_read, rows_written, "
     .. "rows_deleted from dualdb_sync_range where model = ? order by id", model)) do
@@ -49,7 +50,7 @@ function checkpoint.read(side, model, fingerprint)
       rows_deleted = entry.rows_deleted,
     }
   end
-  return { mode = found.mode, ranges = ranges, started_at = found.started_at }
+  return { mode = found.mode, ranges = ranges, started_at = found.started_at }, true
 end
 
 local function add_range(conn, model, range)
@@ -61,11 +62,13 @@ end
 ---@param conn any
 ---@param model string
 ---@param mode "load"|"refresh"
+---@param fingerprint string
 ---@param ranges dualdb.KeyRange[]
-function checkpoint.begin(conn, model, mode, fingerprint, ranges)
+---@param started_at string
+function checkpoint.begin(conn, model, mode, fingerprint, ranges, started_at)
   checkpoint.forget(conn, model)
-  conn:execute("insert into dualdb_sync (model, mode, fingerprint) values (?, ?, ?)", model, mode,
-    fingerprint)
+  conn:execute("insert into dualdb_sync (model, mode, fingerprint, started_at) "
+    .. "values (?, ?, ?, ?)", model, mode, fingerprint, started_at)
   for _, range in ipairs(ranges) do add_range(conn, model, range) end
 end
 

@@ -1,6 +1,7 @@
 --- A lane: connections of its own to both sides, on which one thing at a time is under way. The
 --- rows move on the engine's threads; what a transaction begins and ends with is here.
 
+local bring = require "dualdb.bring"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local Spool = require "dualdb.spool"
@@ -76,6 +77,18 @@ function Lane:commit(name)
   if result.tag == "ROLLBACK" then
     errors.raise("transient", "the %s rolled back instead of committing", SIDE[name])
   end
+end
+
+--- Commits what was read and written of a chunk: the secondary first, so that the primary's rows
+--- are locked until then.
+function Lane:commit_chunk()
+  core.crash_point "sync.written"
+  if not self.snapshot then bring.check_locks(self.conns.primary) end
+  self:commit "secondary"
+  core.crash_point "sync.committed"
+  if self.conns.reader and not self.conns.reader:reusable() then self:commit "reader" end
+  self:commit "primary"
+  core.crash_point "sync.released"
 end
 
 --- Ends what is under way and whatever transactions are open, so that nothing of it stays.

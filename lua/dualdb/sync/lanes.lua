@@ -117,7 +117,7 @@ end
 function Lanes:go_by_keys(task, range, limit)
   local ok, err = pcall(function()
     local after = { id = range.id, through = range.through }
-    local read = task.result.rows_read
+    local read, waiting = task.result.rows_read, task.job.waiting.count
     if task.whole then
       by_keys.compare(task, nil, nil, self.options.progress)
       after.reached, after.done = nil, true
@@ -129,6 +129,7 @@ function Lanes:go_by_keys(task, range, limit)
       by_keys.compare(task, range.reached, through or range.through)
       after.reached, after.done = through or range.reached, through == nil
     end
+    range.waits = range.waits or task.job.waiting.count > waiting
     local counts = { read = task.result.rows_read - read, written = 0, deleted = 0 }
     self.db.secondary:transaction(function(conn) task:note(conn, after, counts) end)
     range.reached, range.done = after.reached, after.done

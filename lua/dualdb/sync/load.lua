@@ -3,7 +3,6 @@
 --- rows go through a table of the transaction's own, and those that are there become what the
 --- primary has.
 
-local checkpoint = require "dualdb.sync.checkpoint"
 local core = require "dualdb.core"
 local key_range = require "dualdb.sync.key_range"
 local merge = require "dualdb.sync.merge"
@@ -62,6 +61,7 @@ function load.finish(lane)
   local work = lane.work
   local task, range = work.task, work.range
   local copied = work.job:finish()
+  core.crash_point "sync.staged"
   local secondary = lane.conns.secondary
   if work.merges then merge.write(secondary, task, copied.rows_written) end
   local after = {
@@ -73,11 +73,10 @@ function load.finish(lane)
     full = not after.done, rows = copied.rows_read,
   }
   secondary:execute "set constraints all immediate"
+  counts.refused = task:leave(lane, secondary)
   task:check_journal(secondary)
-  counts.refused = task:keep_refusals(lane)
-  task:note(secondary, after, counts, checkpoint)
-  lane:commit "secondary"
-  lane:commit "primary"
+  task:note(secondary, after, counts)
+  lane:commit_chunk()
   range.reached, range.done = after.reached, after.done
   return counts
 end

@@ -1,7 +1,6 @@
 --- A chunk of a refresh: a range of keys of both sides is compared, the primary's rows share-locked
 --- until the secondary has committed what differs. Rows that are equal are not written.
 
-local checkpoint = require "dualdb.sync.checkpoint"
 local core = require "dualdb.core"
 local key_range = require "dualdb.sync.key_range"
 local merge = require "dualdb.sync.merge"
@@ -69,6 +68,7 @@ function refresh.finish(lane)
   local work = lane.work
   local task, range = work.task, work.range
   local staged = work.job:finish()
+  core.crash_point "sync.staged"
   local secondary = lane.conns.secondary
   local counts = {
     read = staged.rows_source, written = 0, deleted = 0, bytes = staged.bytes,
@@ -82,12 +82,10 @@ function refresh.finish(lane)
     id = range.id, reached = work.through or range.reached, through = range.through,
     done = work.through == nil,
   }
+  counts.refused = task:leave(lane, secondary)
   task:check_journal(secondary)
-  counts.refused = task:keep_refusals(lane)
-  task:note(secondary, after, counts, checkpoint)
-  lane:commit "secondary"
-  lane:commit "reader"
-  lane:commit "primary"
+  task:note(secondary, after, counts)
+  lane:commit_chunk()
   range.reached, range.done = after.reached, after.done
   return counts
 end

@@ -17,6 +17,7 @@ local transforms = require "dualdb.sync.transforms"
 ---@field read integer
 ---@field written integer
 ---@field deleted integer
+---@field refused integer   rows that it left behind
 ---@field bytes integer
 ---@field rows integer      that took the time
 ---@field full boolean      more rows follow
@@ -34,6 +35,7 @@ local transforms = require "dualdb.sync.transforms"
 ---@field written { indexes: integer[], names: string[], kinds: string }   columns that are written
 ---@field meets_writers boolean  rows may be there before they are loaded
 ---@field noted boolean          the checkpoint is there
+---@field outdated boolean       one is there that is not gone on with
 ---@field snapshot boolean
 ---@field phase "rows"|"indexes"|"done"
 ---@field error dualdb.Error|nil
@@ -109,8 +111,9 @@ function task.open(db, name, options)
   local builder = spec.statements.secondary
   self.identity = db.secondary:query(IDENTITY, builder.table)[1].id
   self.fingerprint = checkpoint.fingerprint(spec, "to_secondary", self.identity)
-  local before = not options.restart and not self.snapshot
-    and checkpoint.read(db.secondary, name, self.fingerprint)
+  local before, is_noted = checkpoint.read(db.secondary, name, self.fingerprint)
+  if options.restart or self.snapshot then before = nil end
+  self.outdated = is_noted and not before
   if before then
     self.mode, self.ranges, self.noted = before.mode, before.ranges, true
     self.result.resumed, self.started_at = true, before.started_at
@@ -123,6 +126,13 @@ function task.open(db, name, options)
   self:choose_way()
   self.result.action = self.mode
   return self
+end
+
+--- Forgets what earlier runs have noted, when this one does not go on with it: the next one must
+--- not either, whatever becomes of this one.
+function Task:drop_outdated()
+  if not self.outdated then return end
+  self.db.secondary:transaction(function(conn) checkpoint.forget(conn, self.name) end)
 end
 
 --- Rows go by ranges where the key can be entered, by their keys where that is not so.
@@ -206,22 +216,27 @@ function Task:split(conn, range)
       range.through = through
       error(err, 0)
     end
+    core.crash_point "sync.split"
   end
   self.ranges[#self.ranges + 1] = upper
   return true
 end
 
---- Notes a chunk in its transaction. One that is the table's only one needs no note.
+--- Notes a chunk in its transaction. One that is the table's only one needs no note. While rows of
+--- a range wait for others the note stands still where they are: only this run knows of them.
 function Task:note(conn, after, counts)
   if self.snapshot or self.by_keys then return end
   if not self.noted and after.done and #self.ranges == 1 then return end
   if not self.noted then
     -- In a transaction of its own: the other lanes' notes must find it.
     self.db.secondary:transaction(function(other)
-      checkpoint.begin(other, self.name, self.mode, self.fingerprint, self.ranges)
+      checkpoint.begin(other, self.name, self.mode, self.fingerprint, self.ranges,
+        self.bin.started)
     end)
+    core.crash_point "sync.noted"
     self.noted = true
   end
+  if self.ranges[after.id].waits and not settle.is_done(self.job) then return end
   checkpoint.advance(conn, self.name, after, counts)
 end
 
@@ -240,17 +255,18 @@ function Task:worker(lane)
   return lane.workers[self.name]
 end
 
---- Puts the rows that a chunk's target cannot hold into quarantine, before the chunk is committed:
---- a run that ends in between has said too much, and none is lost. Returns how many they are.
+--- Puts the rows that a chunk leaves behind into quarantine, in its transaction. Returns how many.
 ---@param lane dualdb.Lane
+---@param conn userdata   of the secondary
 ---@return integer
-function Task:keep_refusals(lane)
+function Task:leave(lane, conn)
   lane:take_refusals()
-  local count = lane:each_refusal(function(packed, column, reason)
-    self:refuse(packed, column, reason)
+  if not lane.refused then return 0 end
+  return self.bin:within(conn, function()
+    return lane:each_refusal(function(packed, column, reason)
+      self:refuse(packed, column, reason)
+    end)
   end)
-  if count > 0 then self.bin:flush() end
-  return count
 end
 
 --- Adds up what a chunk has done.
