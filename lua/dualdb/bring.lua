@@ -25,6 +25,7 @@ local MOST_PARAMETERS = 60000
 ---@field deleted integer
 ---@field gone integer           keys that the primary does not have, or leaves out
 ---@field refused dualdb.Refused[]
+---@field policies table<string, integer>   values that each policy has changed
 
 -- ---- whether it is the row's fault ----
 
@@ -167,7 +168,7 @@ function bring.within(primary, secondary, spec, keys, from, options)
   local refused = brought.refused
   local current, asked
   current, asked, brought.last = current_rows(primary, spec, keys, from, refused)
-  local cross = fetch.crosser(spec)
+  local cross, before = fetch.crosser(spec), fetch.crossing(spec):counts()
   local items, absent = {}, {}
   for _, key in ipairs(asked) do
     local packed = current[key]
@@ -181,7 +182,10 @@ function bring.within(primary, secondary, spec, keys, from, options)
       absent[#absent + 1] = key
     end
   end
-  brought.gone = #absent
+  brought.gone, brought.policies = #absent, {}
+  for policy, after in pairs(fetch.crossing(spec):counts()) do
+    brought.policies[policy] = after - (before[policy] or 0)
+  end
   local deleting = {}
   if options.deletes then
     for i, key in ipairs(fetch.crossable_keys(spec, absent)) do deleting[i] = { key = key } end

@@ -26,6 +26,7 @@ local MOST_TOGETHER = 100000
 ---@field deleted integer
 ---@field gone integer
 ---@field quarantined integer
+---@field policies table<string, integer>   values that were changed, once for each try
 
 ---@param db dualdb.Database
 ---@param spec dualdb.Spec
@@ -36,6 +37,7 @@ function settle.job(db, spec, bin, settled)
   return {
     db = db, spec = spec, bin = bin, deletes = (spec.model.sync or {}).deletes ~= false,
     settled = settled, waiting = Spool.new(), written = 0, deleted = 0, gone = 0, quarantined = 0,
+    policies = {},
   }
 end
 
@@ -43,6 +45,9 @@ local function count(job, brought)
   job.written = job.written + brought.written
   job.deleted = job.deleted + brought.deleted
   job.gone = job.gone + brought.gone
+  for policy, changed in pairs(brought.policies) do
+    job.policies[policy] = (job.policies[policy] or 0) + changed
+  end
 end
 
 local function set_aside(job, refused)

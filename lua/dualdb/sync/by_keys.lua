@@ -26,7 +26,9 @@ end
 
 local function add_counts(task, counts)
   for policy, count in pairs(counts) do
-    task.result.policies[policy] = (task.result.policies[policy] or 0) + count
+    if count > 0 then
+      task.result.policies[policy] = (task.result.policies[policy] or 0) + count
+    end
   end
 end
 
@@ -91,7 +93,9 @@ function by_keys.load(task, range, most)
   end)
   local keys <close> = Spool.new()
   for _, key in ipairs(found) do keys:add { kind = "changed", key = key } end
+  task.job.policies = {}
   settle.bring_all(task.job, keys)
+  add_counts(task, task.job.policies)
   task.result.rows_read = task.result.rows_read + #found
   task.result.chunks = task.result.chunks + 1
   return found[#found], #found < most

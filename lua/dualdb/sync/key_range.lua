@@ -15,6 +15,8 @@ local key_range = {}
 
 --- Kinds whose packed values have one width and rise as the bytes do, so that there is a middle.
 local EVEN = { i = true, D = true, S = true }
+--- Bytes of these with the length before them. A value that its kind does not have is of another.
+local WIDTHS = { [4 + 9] = true, [4 + 4] = true, [4 + 8] = true }
 
 -- ---- conditions ----
 
@@ -104,12 +106,13 @@ function key_range.splits(key_kinds)
   return EVEN[key_kinds:sub(1, 1)] or false
 end
 
---- The value in the middle of two packed values of one width; nil when there is none between them.
+--- The value in the middle of two packed values; nil when there is none between them, or one of
+--- them is none of its kind, as a zero date.
 ---@param low string
 ---@param high string
 ---@return string|nil
 function key_range.middle(low, high)
-  if low >= high then return nil end
+  if low >= high or #low ~= #high or not WIDTHS[#low] then return nil end
   local length = low:sub(1, 4)  -- of the field, the same in both
   local sum, carry = {}, 0
   for i = #low, 5, -1 do

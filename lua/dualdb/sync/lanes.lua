@@ -135,7 +135,13 @@ function Lanes:go_by_keys(task, range, limit)
     range.reached, range.done = after.reached, after.done
   end)
   range.taken = false
-  if not ok then self:failed(task, range, errors.wrap(err)) end
+  if ok then return end
+  err = errors.wrap(err)
+  if task.is_of_row(err) then
+    task.error = task.error or err  -- rows went one by one: what is left is not one's own
+  else
+    self:failed(task, range, err)
+  end
 end
 
 -- ---- chunks ----

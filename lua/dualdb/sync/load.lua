@@ -22,18 +22,21 @@ local function query(task, range, limit)
   local parts = {}
   if spec.filter.primary then parts[1] = "(" .. spec.filter.primary .. ")" end
   parts[#parts + 1] = condition
-  return ("select %s from %s%s order by %s limit %d%s"):format(
+  return ("select %s from %s%s order by %s%s%s"):format(
     table.concat(builder:names(task.written.indexes), ", "), builder.table,
-    #parts > 0 and " where " .. table.concat(parts, " and ") or "", builder:key_list(), limit,
-    task.snapshot and "" or builder:lock "share"), kinds, values
+    #parts > 0 and " where " .. table.concat(parts, " and ") or "", builder:key_list(),
+    limit and " limit " .. limit or "", task.snapshot and "" or builder:lock "share"), kinds, values
 end
 
 ---@param lane dualdb.Lane
 ---@param task dualdb.SyncTask
 ---@param range dualdb.KeyRange
 function load.begin(lane, task, range)
+  -- Where one chunk would end the next could not begin: all rows are one chunk.
+  local whole = task.whole
   local work = {
-    kind = load, task = task, range = range, limit = task.pace:rows(), started = core.clock(),
+    kind = load, task = task, range = range, started = core.clock(),
+    limit = not whole and task.pace:rows() or nil,
     crossing = policies.crossing(task.spec, task.written.indexes),
   }
   lane.work = work
@@ -50,7 +53,8 @@ function load.begin(lane, task, range)
     source = primary, target = secondary, query = text, param_kinds = kinds, params = values,
     kinds = task.written.kinds, table = target, columns = table.concat(task.written.names, ", "),
     crossing = work.crossing, worker = task:worker(lane), key_columns = task.spec.key_count,
-    most_seconds = task.pace.seconds * MOST_TIMES, most_bytes = MOST_BYTES,
+    most_seconds = not whole and task.pace.seconds * MOST_TIMES or nil,
+    most_bytes = not whole and MOST_BYTES or nil,
   }
 end
 
@@ -66,7 +70,8 @@ function load.finish(lane)
   if work.merges then merge.write(secondary, task, copied.rows_written) end
   local after = {
     id = range.id, reached = #copied.last_key > 0 and copied.last_key or range.reached,
-    through = range.through, done = copied.rows_read < work.limit and not copied.stopped,
+    through = range.through,
+    done = not work.limit or copied.rows_read < work.limit and not copied.stopped,
   }
   local counts = {
     read = copied.rows_read, written = copied.rows_written, deleted = 0, bytes = copied.bytes,

@@ -2,6 +2,7 @@
 --- until the secondary has committed what differs. Rows that are equal are not written.
 
 local core = require "dualdb.core"
+local fetch = require "dualdb.fetch"
 local key_range = require "dualdb.sync.key_range"
 local merge = require "dualdb.sync.merge"
 local policies = require "dualdb.policies"
@@ -13,15 +14,23 @@ local function both(a, b)
   return a or b
 end
 
+--- Keys among which one is looked for that the secondary can hold, too.
+local LOOKED_AT = 1000
+
 --- The key of the last row of the chunk, found without a lock: rows may come and go before it is
---- compared. nil when it is the range's last chunk.
+--- compared. nil when it is the range's last chunk. The secondary must be able to read the key.
 local function chunk_end(conn, task, range, limit)
   local spec, builder = task.spec, task.spec.statements.primary
   local condition, kinds, values = key_range.condition(builder, spec.key_kinds, range.reached,
     range.through)
-  return conn:fetch(("select %s from %s%s order by %s limit 1 offset %d"):format(
-    builder:key_list(), builder.table, condition and " where " .. condition or "",
-    builder:key_list(), limit - 1), kinds, values, spec.key_kinds)[1]
+  for _, count in ipairs { 1, LOOKED_AT } do
+    local found = conn:fetch(("select %s from %s%s order by %s limit %d offset %d"):format(
+      builder:key_list(), builder.table, condition and " where " .. condition or "",
+      builder:key_list(), count, limit - 1), kinds, values, spec.key_kinds)
+    local crossable = fetch.crossable_keys(spec, found)[1]
+    if crossable or not found[1] then return crossable end
+  end
+  return nil
 end
 
 local function query(spec, side, condition, lock)
