@@ -24,6 +24,10 @@ local sync = {}
 ---                               nobody writes through dualdb
 ---@field progress fun(so_far: { model: string, rows: integer, of: integer, bytes: integer|nil,
 ---  differences: integer|nil })|nil
+---@field meter dualdb.Meter|nil  shows how far each model is
+---@field max_rate integer|nil    bytes a second
+---@field max_lag number|nil      seconds that a replica may be behind
+---@field throttle function|nil   instead of the models' own; see dualdb.sync.politeness
 
 ---@class dualdb.SyncResult
 ---@field model string

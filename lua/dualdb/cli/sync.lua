@@ -60,7 +60,7 @@ end
 --- What the command line says, for sync.all.
 local function options_of(args, meter)
   return {
-    mode = "full", progress = meter:callback(), jobs = args.jobs, chunk_rows = args.chunk_rows,
+    mode = "full", meter = meter, jobs = args.jobs, chunk_rows = args.chunk_rows,
     restart = args.restart, snapshot = args.snapshot, max_rate = args.max_rate,
     max_lag = args.max_lag, direction = args.to_primary and "to_primary" or nil,
   }
@@ -192,10 +192,10 @@ function command.command(args, out)
     confirm.name_of_database(CONFIRMATION, db.primary,
       ("The primary's rows of %s would be replaced"):format(progress.plural(#names, "model")))
   end
-  local meter = progress.new("sync")
-  meter:start(names[1])
-  local results = sync.all(db, names, options_of(args, meter))
-  meter:finish {}
+  local meter = progress.new("sync", { tables = #names })
+  local ok, results = pcall(sync.all, db, names, options_of(args, meter))
+  meter:close()
+  if not ok then error(results, 0) end
   for i, result in ipairs(results) do models[i] = entry_of(result) end
   report_errors(models, out)
   show_results(models, out)

@@ -2,13 +2,13 @@
 --- fails. Everything here is on one thread; it waits for the engine's.
 
 local by_keys = require "dualdb.sync.by_keys"
-
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local Lane = require "dualdb.sync.lane"
 local load = require "dualdb.sync.load"
 local refresh = require "dualdb.sync.refresh"
 local order = require "dualdb.order"
+local politeness = require "dualdb.sync.politeness"
 local settle = require "dualdb.settle"
 local statements = require "dualdb.sync.statements"
 
@@ -20,6 +20,8 @@ local statements = require "dualdb.sync.statements"
 ---@field waiting string[]              models that were not
 ---@field alone table[]                 what may run only while no lane holds a lock
 ---@field open_task fun(name: string): dualdb.SyncTask|nil
+---@field polite dualdb.Politeness
+---@field paused_until number|nil      no chunk begins before
 local Lanes = {}
 Lanes.__index = Lanes
 
@@ -46,12 +48,15 @@ function lanes.new(db, count, options)
   local self = setmetatable({
     db = db, options = options, lanes = {}, tasks = {}, waiting = {}, alone = {},
   }, Lanes)
+  self.polite = politeness.new(db, { max_rate = options.max_rate, max_lag = options.max_lag,
+    throttle = options.throttle })
   for i = 1, count do self.lanes[i] = Lane.new(db, i) end
   return self
 end
 
 function Lanes:close()
   for _, lane in ipairs(self.lanes) do lane:close() end
+  self.polite:close()
 end
 Lanes.__close = Lanes.close
 
@@ -160,6 +165,7 @@ function Lanes:finish(lane)
   local counts
   if not self:try(lane, task, range, function() counts = work.kind.finish(lane) end) then return end
   work.job:close()
+  self.polite:took(counts.bytes, counts.rows, core.clock() - work.started)
   task:took(lane, counts)
   lane.work, range.taken = nil, false
   range.tries, range.not_before, range.down_since = 0, nil, nil
@@ -237,12 +243,34 @@ function Lanes:next_name()
   return table.remove(self.waiting, 1)
 end
 
+--- Whether the next chunk of the model has to wait: for the rate, the throttle, or the servers.
+function Lanes:has_to_wait(task)
+  local now, result = core.clock(), task.result
+  if self.paused_until and now < self.paused_until then return true end
+  local ok, seconds, reason = pcall(self.polite.pause, self.polite, {
+    model = task.name, rows = result.rows_read, bytes = result.bytes, seconds = now - task.started,
+  })
+  if not ok then
+    local err = errors.wrap(seconds)
+    if err.class == "canceled" then error(err, 0) end
+    task.error = task.error or err
+    return true
+  end
+  self.paused_until = seconds > 0 and now + seconds or nil
+  local meter = self.options.meter
+  if meter then meter:pause(reason and politeness.describe(reason) or nil) end
+  return seconds > 0
+end
+
 --- Gives the lane something to do, if there is anything. Models that are under way come first, then
 --- statements, then the next model.
 function Lanes:assign(lane)
   if #self.alone > 0 then return end
   local task, range = self:next_chunk()
-  if task then return self:begin(lane, task, range) end
+  if task then
+    if self:has_to_wait(task) then return end
+    return self:begin(lane, task, range)
+  end
   if statements.begin(self, lane) then return end
   local name = self:next_name()
   if not name then return end
@@ -260,7 +288,7 @@ function Lanes:assign(lane)
     task.active = task.active - 1
   end) then
     range = task:free_range(core.clock())
-    if range then self:begin(lane, task, range) end
+    if range and not self:has_to_wait(task) then self:begin(lane, task, range) end
   end
 end
 
@@ -300,22 +328,48 @@ local function has_more(self)
   return false
 end
 
+--- Rows and bytes of a model, with those of chunks that are under way.
+local function so_far_of(self, task)
+  local rows, bytes = task.result.rows_read, task.result.bytes
+  for _, lane in ipairs(self.lanes) do
+    local job = lane.work and lane.work.task == task and lane.work.range and lane.work.job
+    local so_far = job and job:progress()
+    if so_far then
+      rows = rows + (so_far.rows_read or so_far.rows_source)
+      bytes = bytes + so_far.bytes
+    end
+  end
+  return rows, bytes
+end
+
+local PHASES = { load = "copy", refresh = "compare" }
+
+--- Shows a model on a meter, as long as it is under way.
+local function show(self, task, rows, bytes)
+  local meter = self.options.meter
+  if not meter or task.is_shown then return end
+  task.handle = task.handle or meter:table(task.name)
+  if task.phase == "done" then
+    local result = task:sum()
+    task.handle:finish { rows_read = result.rows_read, rows_written = result.rows_written }
+    task.is_shown = true
+  else
+    task.handle:update {
+      rows = rows, of = task.spec.estimated_rows, bytes = bytes,
+      phase = task.phase == "indexes" and "indexes" or PHASES[task.mode],
+    }
+  end
+end
+
 local function report(self)
   local progress = self.options.progress
-  if not progress then return end
+  if not progress and not self.options.meter then return end
   for _, task in ipairs(self.tasks) do
-    if task.phase == "rows" and not task.by_keys then
-      local rows, bytes = task.result.rows_read, task.result.bytes
-      for _, lane in ipairs(self.lanes) do
-        local so_far = lane.work and lane.work.task == task and lane.work.job
-          and lane.work.job:progress()
-        if so_far then
-          rows = rows + (so_far.rows_read or so_far.rows_source)
-          bytes = bytes + so_far.bytes
-        end
-      end
+    local rows, bytes = so_far_of(self, task)
+    if progress and task.phase == "rows" and not task.by_keys then
       progress { model = task.name, rows = rows, of = task.spec.estimated_rows, bytes = bytes }
     end
+    show(self, task, rows, bytes)
   end
 end
 

@@ -70,8 +70,8 @@ function merge.delete(conn, task)
     merge.mark(task), same_key(task))).affected
 end
 
---- On the secondary: the rows that are not marked, over those with the same keys. Of rows whose keys
---- only the secondary takes for the same, none goes over the other: then this fails with class
+--- On the secondary: the rows that are not marked, over those with the same keys. Of rows whose
+--- keys only the secondary takes for the same, none goes over the other: then this fails with class
 --- `integrity`.
 local function upsert(conn, task, count)
   local builder, names = task.builder, task.written.names
