@@ -11,11 +11,13 @@ local setup = require "dualdb.setup"
 local snapshot = require "dualdb.sync.snapshot"
 local statements = require "dualdb.sync.statements"
 local task = require "dualdb.sync.task"
+local to_primary = require "dualdb.sync.to_primary"
 
 local sync = {}
 
 ---@class dualdb.SyncOptions
 ---@field mode "full"|nil
+---@field direction "to_secondary"|"to_primary"|nil   the other way is for a primary that was lost
 ---@field jobs integer|nil        lanes; default: one for each processor, as far as both servers
 ---                               have connections to spare
 ---@field chunk_rows integer|nil  rows of a chunk at most
@@ -76,12 +78,13 @@ end
 local function settle_all(tasks)
   local waiting = {}
   for _, one in ipairs(tasks) do
-    if not one.error then waiting[#waiting + 1] = one.job end
+    if not one.error and one.forwards then waiting[#waiting + 1] = one.job end
   end
   settle.run(waiting)
 end
 
 local function restore_foreign_keys(one)
+  if not one.forwards then return end
   for _, entry in ipairs(one:pending()) do
     if entry.kind == "foreign_key" then
       local ok, err = pcall(set_aside.restore_foreign_key, one.db, entry,
@@ -96,11 +99,16 @@ local function finish(one)
   local left
   if not one.error then
     local ok, err = pcall(function()
-      statements.move_sequences(one)
-      left = one.bin:finish()
+      if one.forwards then
+        statements.move_sequences(one)
+        left = one.bin:finish()
+      else
+        to_primary.check_foreign_keys(one)
+        one.db.primary:query("analyze table " .. one.builder.table)
+      end
       if one.noted then
         core.crash_point "sync.over"
-        one.db.secondary:transaction(function(conn) checkpoint.forget(conn, one.name) end)
+        one.target:transaction(function(conn) checkpoint.forget(conn, one.name) end)
         core.crash_point "sync.forgotten"
       end
     end)

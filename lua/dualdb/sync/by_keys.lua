@@ -3,6 +3,7 @@
 --- ranges, and for chunks of which the secondary has refused a row.
 
 local core = require "dualdb.core"
+local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
 local key_range = require "dualdb.sync.key_range"
 local log = require "dualdb.log"
@@ -141,6 +142,19 @@ function by_keys.copy(task, progress)
   task.bin:forget()
   task.result.rows_read, task.copied, task.refused, task.result.chunks = 0, 0, 0, 0
   return false, err
+end
+
+--- The other way: what differs is repaired from the secondary, row by row.
+---@param task dualdb.SyncTask
+function by_keys.repair(task)
+  local result = require("dualdb.repair").run(task.db, { task.name }, {
+    strategy = "secondary_wins", allow_delete = task.deletes, max_rows = math.maxinteger,
+  })[1]
+  task.copied, task.result.chunks = result.applied, 1
+  if result.failed + result.skipped > 0 then
+    errors.raise("integrity", "model %s: %d rows did not go to the primary", task.name,
+      result.failed + result.skipped)
+  end
 end
 
 return by_keys

@@ -27,10 +27,12 @@ function Lane.new(db, number)
   return setmetatable({ db = db, number = number, conns = {}, snapshot = false }, Lane)
 end
 
-local SIDE = { primary = "primary", secondary = "secondary", reader = "secondary" }
+local SIDE = {
+  primary = "primary", secondary = "secondary", reader = "secondary", primary_reader = "primary",
+}
 
 --- The connection of that name, which is connected if need be.
----@param name "primary"|"secondary"|"reader"
+---@param name "primary"|"secondary"|"reader"|"primary_reader"
 function Lane:conn(name)
   local conn = self.conns[name]
   if conn and conn:hung_up() and not self.snapshot then

@@ -11,6 +11,7 @@ local order = require "dualdb.order"
 local politeness = require "dualdb.sync.politeness"
 local settle = require "dualdb.settle"
 local statements = require "dualdb.sync.statements"
+local to_primary = require "dualdb.sync.to_primary"
 
 ---@class dualdb.Lanes
 ---@field db dualdb.Database
@@ -37,8 +38,16 @@ local FEW = 10000
 --- Another row has the key.
 local DUPLICATE = "23505"
 
---- Chunks of a model, by what is done.
-local KINDS = { load = load, refresh = refresh }
+--- Chunks of a model, by the direction and by what is done.
+local function kind_of(task)
+  if not task.forwards then return to_primary[task.mode] end
+  return task.mode == "load" and load or refresh
+end
+
+--- The lane's connection to the side that is read.
+local function source_of(lane, task)
+  return lane:conn(task.forwards and "primary" or "reader")
+end
 
 ---@param db dualdb.Database
 ---@param count integer
@@ -81,9 +90,10 @@ end
 function Lanes:failed(task, range, err, limit)
   range.taken = false
   if err.class == "canceled" then error(err, 0) end
-  if task.mode == "load" and err.sqlstate == DUPLICATE and not task.meets_writers then
+  if task.forwards and task.mode == "load" and err.sqlstate == DUPLICATE
+     and not task.meets_writers then
     task.meets_writers = true  -- a writer was first: the rows are merged from now on
-  elseif task.is_of_row(err) then
+  elseif task.forwards and task.is_of_row(err) then
     range.taken = true
     self.alone[#self.alone + 1] = function()
       by_keys.tell(task, err)
@@ -155,7 +165,7 @@ end
 function Lanes:begin(lane, task, range)
   range.taken = true
   task.active = task.active + 1
-  self:try(lane, task, range, function() KINDS[task.mode].begin(lane, task, range) end)
+  self:try(lane, task, range, function() kind_of(task).begin(lane, task, range) end)
 end
 
 --- A chunk is through, or has failed.
@@ -173,7 +183,7 @@ function Lanes:finish(lane)
   if self:is_idle(lane) and counts.full and not self.options.snapshot then
     self:try(lane, task, range, function()
       task.active = task.active + 1
-      task:split(lane:conn "primary", range)
+      task:split(source_of(lane, task), range)
       task.active = task.active - 1
     end)
   end
@@ -203,6 +213,7 @@ function Lanes:take_by_keys(task)
   self.alone[#self.alone + 1] = function()
     local ok, err = pcall(function()
       local progress = self.options.progress
+      if not task.forwards then return by_keys.repair(task) end
       if task.mode == "load" and task.transform and #task.written.indexes == #task.spec.columns then
         local copied, refusal = by_keys.copy(task, progress)
         if copied then return end
@@ -284,7 +295,7 @@ function Lanes:assign(lane)
   if self:try(lane, task, task.ranges[1], function()
     task.active = task.active + 1
     statements.set_aside(task)
-    task:spread(lane:conn "primary", #self.lanes)
+    task:spread(source_of(lane, task), #self.lanes)
     task.active = task.active - 1
   end) then
     range = task:free_range(core.clock())

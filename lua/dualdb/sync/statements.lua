@@ -16,7 +16,9 @@ local MEMORY = 512 * 1024 * 1024
 --- Sets the indexes of an empty table aside when it gets many rows.
 ---@param task dualdb.SyncTask
 function statements.set_aside(task)
-  if task.mode ~= "load" or not task:is_large() or task.result.resumed then return end
+  if not task.forwards or task.mode ~= "load" or not task:is_large() or task.result.resumed then
+    return
+  end
   set_aside.take(task.db, task.spec)
 end
 
@@ -31,6 +33,7 @@ end
 ---@param task dualdb.SyncTask
 function statements.plan(task)
   task.statements = {}
+  if not task.forwards then return task:finish() end
   local ok, pending = pcall(task.pending, task)
   if not ok then
     task.error = task.error or errors.wrap(pending)

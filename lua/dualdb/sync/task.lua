@@ -49,11 +49,12 @@ local LARGE = 20000
 --- Ranges are made for each lane where a table has more rows.
 local WORTH_SPLITTING = 100000
 
---- Rows that were written on the secondary while the primary was down would be lost under a sync.
-local function refuse_journaled(name, count)
-  local message = ("model %s: the secondary has %d rows that the primary lacks"):format(name, count)
+--- Rows that were written on the side that is written alone would be lost under a sync.
+local function refuse_journaled(name, side, other, count)
+  local message = ("model %s: the %s has %d rows that the %s lacks"):format(name, side, count,
+    other)
   error(errors.make("refused", message, {
-    model = name, side = "secondary", hint = "`dualdb journal replay` brings them over first.",
+    model = name, side = side, hint = "`dualdb journal replay` brings them over first.",
   }), 0)
 end
 
@@ -82,7 +83,27 @@ local function is_enterable(spec)
   return true
 end
 
-local IDENTITY = "select coalesce(to_regclass(?)::oid::text, '') as id"
+--- What tells a table from another one of its name.
+local function identity_of(side, spec)
+  if side.driver == "postgres" then
+    return side:query("select coalesce(to_regclass(?)::oid::text, '') as id",
+      spec.statements.secondary.table)[1].id
+  end
+  return side:query("select cast(create_time as char) as id from information_schema.tables "
+    .. "where table_schema = database() and table_name = ?", spec.table.primary)[1].id
+end
+
+--- By the clock of the side that is written.
+local NOW = {
+  postgres = "select clock_timestamp()::text as now",
+  mysql = "select cast(current_timestamp(6) as char) as now",
+}
+
+--- What the secondary holds is not what the primary would.
+local function refuse_transform(name)
+  error(errors.make("refused", ("model %s: rows that were transformed on their way to the "
+    .. "secondary cannot go back"):format(name), { model = name, side = "primary" }), 0)
+end
 
 local function first_ranges() return { { id = 1, done = false } } end
 
@@ -92,36 +113,39 @@ local function first_ranges() return { { id = 1, done = false } } end
 ---@param options dualdb.SyncOptions
 ---@return dualdb.SyncTask
 function task.open(db, name, options)
-  local count = journal.count_of(db.secondary, name)
-  if count > 0 then refuse_journaled(name, count) end
+  local forwards = options.direction ~= "to_primary"
+  local source, target = db.primary, db.secondary
+  if not forwards then source, target = target, source end
+  local count = journal.count_of(target, name)
+  if count > 0 then refuse_journaled(name, target.name, source.name, count) end
   local spec = db:spec(name)
   local self = setmetatable({
     db = db, name = name, spec = spec, result = new_result(name), started = core.clock(),
+    forwards = forwards, source = source, target = target, builder = spec.statements[target.name],
     options = options, snapshot = options.snapshot or false, meets_writers = false, noted = false,
     by_keys = false, phase = "rows", active = 0, statements = {}, failures = 0,
     deletes = (spec.model.sync or {}).deletes ~= false,
   }, Task)
-  self.source, self.target = db.primary, db.secondary
-  self.builder = spec.statements.secondary
-  local indexes, names, kinds = row.writable(spec, "secondary")
+  local indexes, names, kinds = row.writable(spec, target.name)
   self.written = { indexes = indexes, names = names, kinds = kinds }
-  self.whole = not is_enterable(spec)
+  self.whole = forwards and not is_enterable(spec)
   self.pace = pace.new { wide = spec.wide, most = options.chunk_rows }
   self.transform = transforms.of(db, spec)
-  local builder = spec.statements.secondary
-  self.identity = db.secondary:query(IDENTITY, builder.table)[1].id
-  self.fingerprint = checkpoint.fingerprint(spec, "to_secondary", self.identity)
-  local before, is_noted = checkpoint.read(db.secondary, name, self.fingerprint)
+  if not forwards and self.transform then refuse_transform(name) end
+  self.fingerprint = checkpoint.fingerprint(spec, forwards and "to_secondary" or "to_primary",
+    identity_of(target, spec))
+  local before, is_noted = checkpoint.read(target, name, self.fingerprint)
   if options.restart or self.snapshot then before = nil end
   self.outdated = is_noted and not before
   if before then
     self.mode, self.ranges, self.noted = before.mode, before.ranges, true
     self.result.resumed, self.started_at = true, before.started_at
   else
-    local there = db.secondary:query(("select 1 as one from %s limit 1"):format(builder.table))
+    local there = target:query(("select 1 as one from %s limit 1"):format(self.builder.table))
     self.mode, self.ranges = #there == 0 and "load" or "refresh", first_ranges()
+    self.started_at = target:query(NOW[target.driver])[1].now
   end
-  self.bin = quarantine.bin(db, spec, self.started_at)
+  self.bin = quarantine.bin(db, spec, forwards and self.started_at or nil)
   self.job = settle.job(db, spec, self.bin)
   self:choose_way()
   self.result.action = self.mode
@@ -132,7 +156,7 @@ end
 --- not either, whatever becomes of this one.
 function Task:drop_outdated()
   if not self.outdated then return end
-  self.db.secondary:transaction(function(conn) checkpoint.forget(conn, self.name) end)
+  self.target:transaction(function(conn) checkpoint.forget(conn, self.name) end)
 end
 
 --- Rows go by ranges where the key can be entered, by their keys where that is not so.
@@ -156,14 +180,14 @@ function Task:is_large()
 end
 
 --- Gives each lane a range of its own, where the table is large and its key has a middle.
----@param conn any           a connection of the primary
+---@param conn any           a connection of the side that is read
 ---@param lanes integer
 function Task:spread(conn, lanes)
   if self.noted or self.by_keys or self.whole or lanes < 2
      or self.spec.estimated_rows < WORTH_SPLITTING or not key_range.splits(self.spec.key_kinds) then
     return
   end
-  local low, high = key_range.ends(conn, self.spec, "primary", self.ranges[1])
+  local low, high = key_range.ends(conn, self.spec, self.source.name, self.ranges[1])
   if not low then return end
   local function cut(range, from, to, parts)
     local upper = parts > 1 and key_range.split(range, from, to, #self.ranges + 1)
@@ -199,19 +223,19 @@ function Task:has_all_rows()
 end
 
 --- Cuts the range in two at the point where a lane has ended a chunk of it. Returns whether it did.
----@param conn any           a connection of the primary
+---@param conn any           a connection of the side that is read
 ---@param range dualdb.KeyRange
 function Task:split(conn, range)
   if self.whole or self.by_keys or range.done or not key_range.splits(self.spec.key_kinds) then
     return false
   end
-  local low, high = key_range.ends(conn, self.spec, "primary", range)
+  local low, high = key_range.ends(conn, self.spec, self.source.name, range)
   if not low then return false end
   local through = range.through
   local upper = key_range.split(range, low, high, #self.ranges + 1)
   if not upper then return false end
   if self.noted then
-    local ok, err = pcall(checkpoint.split, self.db.secondary, self.name, range, upper)
+    local ok, err = pcall(checkpoint.split, self.target, self.name, range, upper)
     if not ok then
       range.through = through
       error(err, 0)
@@ -229,9 +253,9 @@ function Task:note(conn, after, counts)
   if not self.noted and after.done and #self.ranges == 1 then return end
   if not self.noted then
     -- In a transaction of its own: the other lanes' notes must find it.
-    self.db.secondary:transaction(function(other)
+    self.target:transaction(function(other)
       checkpoint.begin(other, self.name, self.mode, self.fingerprint, self.ranges,
-        self.bin.started)
+        self.started_at)
     end)
     core.crash_point "sync.noted"
     self.noted = true
@@ -240,11 +264,13 @@ function Task:note(conn, after, counts)
   checkpoint.advance(conn, self.name, after, counts)
 end
 
---- The secondary alone may have been written meanwhile, by somebody who could not reach the
---- primary.
+--- The side that is written may have been written alone meanwhile, by somebody who could not reach
+--- the other.
 function Task:check_journal(conn)
   local found = conn:query("select count(*) as n from dualdb_journal where model = ?", self.name)
-  if found[1].n > 0 then refuse_journaled(self.name, found[1].n) end
+  if found[1].n > 0 then
+    refuse_journaled(self.name, self.target.name, self.source.name, found[1].n)
+  end
 end
 
 --- The lane's own transform, nil when the model has none.
