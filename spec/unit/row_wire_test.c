@@ -266,6 +266,26 @@ static void values_that_cannot_be_represented_are_refused_by_class(void) {
     CHECK(dd_pg_encode(25, &bad, &wire, &err) != DD_OK && err.class_ == DD_DATA);
 }
 
+/* Text is looked at many bytes at a time. */
+static void a_bad_byte_is_found_wherever_it_stands(void) {
+    static const uint8_t bad[] = {0x00, 0x80, 0xc3, 0xff};
+    uint8_t text[80];
+    for (uint32_t length = 1; length <= sizeof text; length++)
+        for (uint32_t at = 0; at < length; at++)
+            for (size_t i = 0; i < COUNT(bad); i++) {
+                dd_value value = {.kind = DD_KIND_TEXT, .length = length, .data = text};
+                memset(text, 'a', length);
+                if (at >= 2) memcpy(text + at - 2, "\xc3\xa9", 2);
+                dd_buf_clear(&wire);
+                CHECK(dd_pg_encode(25, &value, &wire, &err) == DD_OK);
+                CHECK(wire.length == length + 4 && memcmp(wire.data + 4, text, length) == 0);
+                text[at] = bad[i];
+                dd_buf_clear(&wire);
+                CHECK(dd_pg_encode(25, &value, &wire, &err) != DD_OK && wire.length == 0);
+                CHECK(bad[i] == 0 || decode(25, DD_KIND_TEXT, text, length) != DD_OK);
+            }
+}
+
 static void encoding_reaches_the_ends_of_each_type(void) {
     static const struct { const char *type; char kind; const char *text, *hex; } cases[] = {
         {"bool", 'i', "1", "01"}, {"int4", 'b', "true", "00000001"},
@@ -436,6 +456,7 @@ int main(void) {
     RUN(the_servers_bytes_and_the_canonical_value_turn_into_each_other);
     RUN(decoding_makes_one_value_of_what_means_the_same);
     RUN(values_that_cannot_be_represented_are_refused_by_class);
+    RUN(a_bad_byte_is_found_wherever_it_stands);
     RUN(encoding_reaches_the_ends_of_each_type);
     RUN(no_bytes_make_a_decoder_read_out_of_bounds);
     RUN(decimals_go_to_the_wire_and_back_unchanged);
