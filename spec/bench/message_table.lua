@@ -32,7 +32,7 @@ select n %% 5000 + 1, n * 7919 %% 100000 + 1,
               repeat('lorem ipsum ', 2 + n %% 6)),
        n %% 3 = 0,
        if(n %% 7 = 0, null, (n %% 1000003) / 8),
-       if(n %% 5 = 0, null, unhex(sha1(n))),
+       if(n %% 5 = 0, null, unhex(left(sha2(n, 256), 40))),
        timestamp('2026-01-01') + interval n * 1013 second + interval n * 37 %% 1000000 microsecond,
        timestamp('2026-06-01') + interval n * 7 second + interval n * 11 %% 1000000 microsecond
 from (select ? + a.d + 10 * b.d + 100 * c.d + 1000 * d.d + 10000 * e.d as n
