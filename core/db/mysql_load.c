@@ -1,5 +1,6 @@
 /*
- * A load: rows that go by LOAD DATA where the server and the columns allow it, else by INSERT.
+ * A load: rows that go by LOAD DATA where the server and the columns allow it, else by INSERT. On one
+ * machine the two are about as fast; LOAD DATA waits for the network a tenth as often.
  *
  * A load that is given up must leave nothing, so it always is inside of something that can be rolled
  * back.
