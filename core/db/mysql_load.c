@@ -1,5 +1,6 @@
 /*
- * A load: rows that go by LOAD DATA where the server and the columns allow it, else by INSERT.
+ * A load: rows that go by LOAD DATA where the server and the columns allow it, else by INSERT. On one
+ * machine the two are about as fast; LOAD DATA waits for the network a tenth as often.
  *
  * A load that is given up must leave nothing, so it always is inside of something that can be rolled
  * back.
@@ -92,7 +93,7 @@ static dd_status first_warning(dd_mysql *conn, bool *found, dd_err *err) {
               (rows = mysql_store_result(conn->client)) != NULL;
     MYSQL_ROW row;
     while (ok && !*found && (row = mysql_fetch_row(rows)) != NULL) {
-        const int code = atoi(row[1]);
+        const int code = (int)strtol(row[1], NULL, 10);
         if (code == UNSAFE_STATEMENT) continue;
         dd_mysql_error_of(code, "", row[2], DD_PHASE_STATEMENT, &warning);
         *found = true;

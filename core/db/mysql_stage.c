@@ -6,7 +6,6 @@
  * the collation takes others for equal. What then is in the way of an insert is an error.
  */
 
-#include <stdarg.h>
 #include <stdlib.h>
 
 #include "db/mysql_load.h"
@@ -17,13 +16,10 @@ static const char drop[] = "DROP TEMPORARY TABLE IF EXISTS `dualdb_load`";
 
 /* ---- the statements ---- */
 
-static void add_all(dd_buf *sql, ...) {
-    va_list texts;
-    va_start(texts, sql);
-    for (const char *text; (text = va_arg(texts, const char *)) != NULL;)
-        dd_buf_add_text(sql, text);
-    va_end(texts);
+static void add_texts(dd_buf *sql, const char *const *texts) {
+    while (*texts) dd_buf_add_text(sql, *texts++);
 }
+#define ADD(sql, ...) add_texts(sql, (const char *const[]){__VA_ARGS__, NULL})
 
 static char *finished(dd_buf *sql) {
     dd_buf_add_byte(sql, '\0');
@@ -34,9 +30,9 @@ static char *finished(dd_buf *sql) {
 static void add_match(dd_buf *sql, char *const *names, const char *kinds, unsigned key_columns) {
     for (unsigned i = 0; i < key_columns; i++) {
         const char *name = names[i];
-        add_all(sql, i ? " AND t." : "t.", name, " = s.", name, NULL);
+        ADD(sql, i ? " AND t." : "t.", name, " = s.", name);
         if (kinds[i] == DD_KIND_TEXT) /* the comparison above is for the index */
-            add_all(sql, " AND CAST(t.", name, " AS BINARY) = CAST(s.", name, " AS BINARY)", NULL);
+            ADD(sql, " AND CAST(t.", name, " AS BINARY) = CAST(s.", name, " AS BINARY)");
     }
 }
 
@@ -45,15 +41,15 @@ static void add_assignments(dd_buf *sql, char *const *names, unsigned count,
                             unsigned key_columns) {
     const unsigned first = key_columns < count ? key_columns : 0;
     for (unsigned i = first; i < (first ? count : 1); i++)
-        add_all(sql, i > first ? ", t." : "t.", names[i], " = s.", names[i], NULL);
+        ADD(sql, i > first ? ", t." : "t.", names[i], " = s.", names[i]);
 }
 
 static void add_insert(dd_buf *sql, const char *table, char *const *names, unsigned count) {
-    add_all(sql, "INSERT INTO ", table, " (", NULL);
-    for (unsigned i = 0; i < count; i++) add_all(sql, i ? ", " : "", names[i], NULL);
+    ADD(sql, "INSERT INTO ", table, " (");
+    for (unsigned i = 0; i < count; i++) ADD(sql, i ? ", " : "", names[i]);
     dd_buf_add_text(sql, ") SELECT ");
-    for (unsigned i = 0; i < count; i++) add_all(sql, i ? ", s." : "s.", names[i], NULL);
-    add_all(sql, " FROM ", dd_mysql_stage_table, " AS s", NULL);
+    for (unsigned i = 0; i < count; i++) ADD(sql, i ? ", s." : "s.", names[i]);
+    ADD(sql, " FROM ", dd_mysql_stage_table, " AS s");
 }
 
 static void write_statements(dd_mysql_stage *stage, const char *table, const char *columns,
@@ -61,20 +57,19 @@ static void write_statements(dd_mysql_stage *stage, const char *table, const cha
                              unsigned key_columns) {
     static const char order[] = " ORDER BY s.`dualdb_row`";
     dd_buf create = {0}, update = {0}, all = {0}, absent = {0};
-    add_all(&create, "CREATE TEMPORARY TABLE ", dd_mysql_stage_table,
-            " (`dualdb_row` bigint NOT NULL AUTO_INCREMENT PRIMARY KEY) SELECT ", columns, " FROM ",
-            table, " LIMIT 0", NULL);
-    add_all(&update, "UPDATE ", dd_mysql_stage_table, " AS s STRAIGHT_JOIN ", table, " AS t ON ",
-            NULL);
+    ADD(&create, "CREATE TEMPORARY TABLE ", dd_mysql_stage_table,
+        " (`dualdb_row` bigint NOT NULL AUTO_INCREMENT PRIMARY KEY) SELECT ", columns, " FROM ",
+        table, " LIMIT 0");
+    ADD(&update, "UPDATE ", dd_mysql_stage_table, " AS s STRAIGHT_JOIN ", table, " AS t ON ");
     add_match(&update, names, kinds, key_columns);
     dd_buf_add_text(&update, " SET ");
     add_assignments(&update, names, count, key_columns);
     add_insert(&all, table, names, count);
     dd_buf_add_text(&all, order);
     add_insert(&absent, table, names, count);
-    add_all(&absent, " LEFT JOIN ", table, " AS t ON ", NULL);
+    ADD(&absent, " LEFT JOIN ", table, " AS t ON ");
     add_match(&absent, names, kinds, key_columns);
-    add_all(&absent, " WHERE t.", names[0], " IS NULL", order, NULL);
+    ADD(&absent, " WHERE t.", names[0], " IS NULL", order);
     stage->create = finished(&create);
     stage->update = finished(&update);
     stage->insert_all = finished(&all);

@@ -252,6 +252,25 @@ describe("a load into MySQL", function()
     end)
   end)
 
+  it("replaces rows of tables that are partitioned, compute columns and must have moments",
+    function()
+      local name = servers.table(primary, "id int auto_increment primary key, "
+        .. "at timestamp(3) not null, then_at datetime not null, d date not null, "
+        .. "n int as (day(d)) stored, `a ``b` json not null")
+      primary:execute(("alter table %s partition by hash (id)"):format(name))
+      local query = "select %d as id, timestamp '2020-01-02 03:04:05.678' as at, "
+        .. "timestamp '2021-01-01' as then_at, date '2020-02-29' as d, '{}'::jsonb as j"
+      loading.both_ways(function()
+        primary:execute("delete from " .. name)
+        for _ = 1, 2 do
+          copy(query:format(5) .. " union all " .. query:format(7), "iSSDj", name,
+            "id, at, then_at, d, `a ``b`", 1)
+          assert.same({ "5|2020-01-02 03:04:05.678|29|{}", "7|2020-01-02 03:04:05.678|29|{}" },
+            rows(name, "id, at, n, `a ``b`"))
+        end
+      end)
+    end)
+
   it("replaces many rows, more than wait at once", function()
     local name = servers.table(primary, "id int primary key, n varchar(1000)")
     local query = "select g as id, repeat(%s, 1000) as n from generate_series(%d, %d) g"
