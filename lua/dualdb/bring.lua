@@ -5,12 +5,15 @@ local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
 local row = require "dualdb.row"
+local Side = require "dualdb.side"
 local unreadable = require "dualdb.unreadable"
 
 local bring = {}
 
 --- Parameters that one statement may have.
 local MOST_PARAMETERS = 60000
+--- How often a transaction is tried again for what may pass, and the seconds in between at most.
+local MOST_TRIES, MOST_WAIT = 12, 2
 
 ---@class dualdb.Refused
 ---@field key string             canonical
@@ -216,20 +219,34 @@ function bring.check_locks(primary)
   end
 end
 
---- Whatever the server's default is, a key that the primary does not have is locked by its gap.
-local LOCKS_GAPS = "set transaction isolation level repeatable read"
-
---- Runs fn(primary, secondary) in a transaction of each. Foreign keys are checked at the end, where
---- they can be: the order of rows within does not matter.
-function bring.transaction(db, fn)
+local function transaction(db, fn)
   return db.primary:transaction(function(primary)
     return db.secondary:transaction(function(secondary)
+      secondary:execute(("set local lock_timeout = %d"):format(Side.LOCK_WAIT * 1000))
       secondary:execute("set constraints all deferred")
       local result = fn(primary, secondary)
       bring.check_locks(primary)
       return result
     end)
-  end, LOCKS_GAPS)
+  end, "copy")
+end
+
+--- Runs fn(primary, secondary) in a transaction of each. Foreign keys are checked at the end, where
+--- they can be: the order of rows within does not matter. What may pass, as a deadlock with a
+--- writer, runs fn again.
+function bring.transaction(db, fn)
+  local tries = 0
+  while true do
+    local ok, result = pcall(transaction, db, fn)
+    if ok then return result end
+    tries = tries + 1
+    if not errors.is(result) or result.class ~= "transient" or tries > MOST_TRIES then
+      error(result, 0)
+    end
+    -- A prepared transaction of a writer that has died holds its locks until it is ended.
+    if tries % 4 == 1 then pcall(db.recover, db) end
+    core.sleep(math.random() * math.min(MOST_WAIT, 0.05 * 2 ^ tries))
+  end
 end
 
 --- Brings the rows with the keys from keys[from] on over, as many as may be held at once: they are

@@ -9,6 +9,8 @@ local Side = {}
 Side.__index = Side
 
 local IDLE_CONNECTIONS = 4
+--- Seconds that whoever copies rows waits for a lock, before it looks whether its holder has died.
+Side.LOCK_WAIT = 5
 
 ---@param name "primary"|"secondary"
 ---@param driver "mysql"|"postgres"
@@ -18,7 +20,7 @@ local IDLE_CONNECTIONS = 4
 function Side.new(name, driver, settings, limits)
   return setmetatable({
     name = name, driver = driver, settings = settings, limits = limits,
-    idle = { any = {}, write = {}, recovery = {} }, closed = false,
+    idle = { any = {}, write = {}, recovery = {}, copy = {} }, closed = false,
   }, Side)
 end
 
@@ -33,6 +35,10 @@ local function prepare(self, conn, purpose)
       math.max(1, self.limits.lock // 1), math.ceil(self.limits.idle)))
   elseif purpose == "recovery" then
     conn:execute("set innodb_lock_wait_timeout = 1")
+  elseif purpose == "copy" then
+    -- Whatever the server's default is, a key that it does not have is locked by its gap.
+    conn:execute("set session transaction isolation level repeatable read")
+    conn:execute(("set innodb_lock_wait_timeout = %d"):format(Side.LOCK_WAIT))
   end
 end
 
@@ -57,7 +63,7 @@ local function take_idle(self, purpose)
 end
 
 --- A connection for the caller's own use, until release.
----@param purpose "any"|"write"|"recovery"|nil
+---@param purpose "any"|"write"|"recovery"|"copy"|nil
 ---@param timeout number|nil   seconds to connect in, when they are fewer than usual
 function Side:acquire(purpose, timeout)
   purpose = purpose or "any"
@@ -74,7 +80,7 @@ function Side:acquire(purpose, timeout)
 end
 
 --- Gives a connection back; one that is broken or inside a transaction is closed instead.
----@param purpose "any"|"write"|"recovery"|nil   as it was acquired
+---@param purpose "any"|"write"|"recovery"|"copy"|nil   as it was acquired
 function Side:release(conn, purpose)
   local idle = self.idle[purpose or "any"]
   if not self.closed and #idle < IDLE_CONNECTIONS and conn:reusable() then
@@ -89,7 +95,7 @@ function Side:with(fn, ...)
   return self:with_purpose("any", fn, ...)
 end
 
----@param purpose "any"|"recovery"
+---@param purpose "any"|"recovery"|"copy"
 function Side:with_purpose(purpose, fn, ...)
   local conn = self:acquire(purpose)
   local guard <close> = setmetatable({}, {
@@ -139,10 +145,9 @@ end
 
 --- Runs fn(conn) in a transaction of this side alone.
 ---@param fn function
----@param first string|nil   a statement that says how the transaction is to be
-function Side:transaction(fn, first)
-  return self:with(function(conn)
-    if first then conn:execute(first) end
+---@param purpose "any"|"copy"|nil
+function Side:transaction(fn, purpose)
+  return self:with_purpose(purpose or "any", function(conn)
     conn:execute("begin")
     local results = table.pack(pcall(fn, conn))
     if not results[1] then

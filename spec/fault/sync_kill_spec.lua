@@ -16,7 +16,7 @@ local SIGKILL = 9
 local FACTOR = tonumber(os.getenv "SYNC_KILLS") or 1
 local SEED = math.tointeger(tonumber(os.getenv "SYNC_SEED")) or os.time()
 
-local COUNT, FEW = 120000, 24000
+local COUNT, FEW = 60000, 12000
 local NAME = "spec_synced"
 
 describe("a full sync that is killed", function()
@@ -120,7 +120,7 @@ describe("a full sync that is killed", function()
   it("with several tables goes on with each of them", function()
     local tabs = {}
     for i, kind in ipairs { "integer", "composite", "text", "integer" } do
-      tabs[i] = synced.make(NAME .. i, kind, i == 4 and 500 or COUNT // 3)
+      tabs[i] = synced.make(NAME .. i, kind, i == 4 and 500 or COUNT // 2)
     end
     kill_often(tabs, 10, 0.5, function() synced.empty(tabs) end, true)
     assert_equal(tabs)

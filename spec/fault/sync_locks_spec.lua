@@ -94,6 +94,42 @@ describe("a full sync", function()
     assert_kept(tab, db)
   end)
 
+  local DIED = {
+    { "a1", "a1.prepared" }, { "a1", "a1.decided" }, { "a2", "a2.prepared" },
+    { "a2", "a2.decided" },
+  }
+
+  local WRITER = [[
+    local dualdb = require "dualdb"
+    local db <close> = dualdb.open { models = { T = { table = %q } }, name = "spec",
+      policy = { commit = %q, deadline = 5 } }
+    db:write(function(tx) tx:execute({ sql = "update %s set v = 777777 where abs(v) = 150",
+      touches = { T = {} } }) end)
+  ]]
+
+  for _, died in ipairs(DIED) do
+    local commit, step = table.unpack(died)
+    for _, kind in ipairs { "integer", "text" } do
+      it(("gets through behind a writer that has died at %s, %s key"):format(step, kind), function()
+        local tab = synced.make(NAME, kind, COUNT)
+        assert.equal(0, synced.run({ tab }).code)
+        synced.spoil { tab }
+        clients.run("postgres", ("update %s set v = -150 where abs(v) = 150"):format(NAME))
+        local db = open()
+        servers.finally(function() db:recover() end)
+        local writer = child.lua(WRITER:format(NAME, commit, NAME), { DUALDB_CRASH_AT = step })
+        local text, code = writer:finish()
+        assert.equal(137, code, text)
+        local run = synced.run { tab }
+        assert.equal(0, run.code, run.text)
+        db:recover()
+        synced.assert_same(tab)
+        assert.equal(step:find "decided$" and "1" or "0", clients.rows("mysql",
+          ("select count(*) from %s where v = 777777"):format(NAME))[1][1])
+      end)
+    end
+  end
+
   it("keeps a key locked that the primary lacks, whatever the server's isolation is", function()
     local tab = synced.make(NAME, "text", COUNT)
     assert.equal(0, synced.run({ tab }).code)

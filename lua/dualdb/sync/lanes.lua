@@ -108,7 +108,7 @@ function Lanes:failed(task, range, err, limit)
       if err.class == "transient" then
         task.pace:yield()
         -- A prepared transaction of a writer that has died holds its locks until it is ended.
-        if range.tries % 4 == 0 then pcall(self.db.recover, self.db) end
+        if range.tries % 4 == 1 then pcall(self.db.recover, self.db) end
       end
     end
   end
