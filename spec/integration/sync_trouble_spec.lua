@@ -227,8 +227,11 @@ describe("a server that cannot or will not, in the middle of a sync:", function(
   it("privileges that are taken away are an error of class auth: the secondary's", function()
     local db = open()
     local finish
+    -- The sandbox's user may write to all tables, as a member of a role of the server's.
+    servers.finally(function() clients.run("postgres", "grant pg_write_all_data to dualdb") end)
     local one, other = run(db, function()
-      finish = alter("postgres", "alter table spec_edge owner to postgres")
+      finish = alter("postgres", "begin; alter table spec_edge owner to postgres; "
+        .. "revoke pg_write_all_data from dualdb; commit")
     end)
     finish()
     assert.equal("auth", one.error.class)
