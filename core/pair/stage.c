@@ -21,14 +21,17 @@ static dd_status send(stage *s, bool extra, dd_err *err) {
     const unsigned count = s->spec->picked_count;
     s->values[count] = (dd_value){DD_KIND_BOOL, 1, &mark[extra]};
     if (dd_load_values(s->load, s->values, err)) return DD_FAIL;
-    for (unsigned i = 0; i <= count; i++)
-        s->result->bytes += 4 + (s->values[i].length == DD_NULL_LENGTH ? 0 : s->values[i].length);
+    for (unsigned i = 0; i <= count; i++) s->result->bytes += 4 + s->values[i].length;
     return DD_OK;
 }
 
 static void set_value(stage *s, unsigned index, const uint8_t *field) {
-    s->values[index] =
-        (dd_value){(dd_kind)s->spec->kinds[index], dd_field_length(field), field + 4};
+    const uint32_t length = dd_field_length(field);
+    dd_value *value = &s->values[index];
+    *value = (dd_value){.kind = (dd_kind)s->spec->kinds[index]}; /* null, as dd_row_split has it */
+    if (length == DD_NULL_LENGTH) return;
+    value->length = length;
+    value->data = field + 4;
 }
 
 /* The fields of `row` that are staged. */
@@ -46,7 +49,7 @@ static dd_status stage_extra(stage *s, const dd_difference *d, dd_err *err) {
     if (open_load(s, err)) return DD_FAIL;
     const uint8_t *field = d->key;
     for (unsigned i = 0; i < s->spec->picked_count; i++) {
-        s->values[i] = (dd_value){(dd_kind)s->spec->kinds[i], DD_NULL_LENGTH, NULL};
+        s->values[i] = (dd_value){.kind = (dd_kind)s->spec->kinds[i]};
         if (i >= key_columns) continue;
         set_value(s, i, field);
         field += dd_row_prefix(field, 1);

@@ -84,6 +84,19 @@ function Bin:flush()
   end)
 end
 
+--- Has the run be one with that which began then, and which it goes on from.
+---@param started string   by the clock of the secondary
+function Bin:go_on(started)
+  self.started = started
+end
+
+--- How many rows of the model are in quarantine, whichever run has put them there.
+---@return integer
+function Bin:total()
+  return self.db.secondary:query("select count(*) as n from dualdb_quarantine where model = ?",
+    self.spec.name)[1].n
+end
+
 --- Drops what was not put in yet, of a run that starts again.
 function Bin:forget()
   self.waiting, self.bytes, self.count = {}, 0, 0

@@ -99,6 +99,9 @@ local function finish(one)
   end
   local result = one:sum()
   result.error = one.error
+  if not one.error and result.resumed and setup.has_quarantine(one.db) then
+    result.quarantined = one.bin:total()  -- with those of the run that it went on from
+  end
   return result
 end
 

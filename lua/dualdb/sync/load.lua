@@ -66,6 +66,7 @@ function load.finish(lane)
   local work = lane.work
   local task, range = work.task, work.range
   local copied = work.job:finish()
+  task:quarantine(lane)
   local secondary = lane.conns.secondary
   if work.merges then merge.upsert(secondary, task, copied.rows_written) end
   local after = {

@@ -78,6 +78,7 @@ function refresh.finish(lane)
   local work = lane.work
   local task, range = work.task, work.range
   local staged = work.job:finish()
+  task:quarantine(lane)
   local secondary = lane.conns.secondary
   local counts = {
     read = staged.rows_primary, written = 0, deleted = 0, bytes = staged.bytes,

@@ -112,7 +112,8 @@ function task.open(db, name, options)
     and checkpoint.read(db.secondary, name, self.fingerprint)
   if before then
     self.mode, self.ranges, self.noted = before.mode, before.ranges, true
-    self.result.resumed, self.started_at = true, before.started_at
+    self.result.resumed = true
+    self.bin:go_on(before.started_at)
   else
     local there = db.secondary:query(("select 1 as one from %s limit 1"):format(builder.table))
     self.mode, self.ranges = #there == 0 and "load" or "refresh", first_ranges()
@@ -208,17 +209,20 @@ function Task:split(conn, range)
   return true
 end
 
+--- Notes that the sync has begun, in a transaction of its own: the other lanes' notes must find it.
+function Task:begin_notes()
+  if self.noted or self.snapshot or self.by_keys then return end
+  self.db.secondary:transaction(function(conn)
+    checkpoint.begin(conn, self.name, self.mode, self.fingerprint, self.ranges)
+  end)
+  self.noted = true
+end
+
 --- Notes a chunk in its transaction. One that is the table's only one needs no note.
 function Task:note(conn, after, counts)
   if self.snapshot or self.by_keys then return end
   if not self.noted and after.done and #self.ranges == 1 then return end
-  if not self.noted then
-    -- In a transaction of its own: the other lanes' notes must find it.
-    self.db.secondary:transaction(function(other)
-      checkpoint.begin(other, self.name, self.mode, self.fingerprint, self.ranges)
-    end)
-    self.noted = true
-  end
+  self:begin_notes()
   checkpoint.advance(conn, self.name, after, counts)
 end
 
@@ -237,6 +241,19 @@ function Task:worker(lane)
   return lane.workers[self.name]
 end
 
+--- Puts the rows of a chunk that the secondary cannot hold into quarantine, before the chunk is
+--- noted: a run that goes on behind it does not come by them again.
+---@param lane dualdb.Lane
+function Task:quarantine(lane)
+  local work = lane.work
+  work.refused = lane:each_refusal(function(packed, column, reason)
+    self:refuse(work, packed, column, reason)
+  end)
+  if work.refused == 0 then return end
+  self:begin_notes()  -- what is newer than that stays in quarantine
+  self.bin:flush()
+end
+
 --- Adds up what a chunk has done.
 ---@param lane dualdb.Lane
 ---@param counts dualdb.ChunkCounts
@@ -247,9 +264,7 @@ function Task:took(lane, counts)
   result.bytes = result.bytes + counts.bytes
   self.copied = (self.copied or 0) + counts.written
   self.removed = (self.removed or 0) + counts.deleted
-  self.refused = (self.refused or 0) + lane:each_refusal(function(packed, column, reason)
-    self:refuse(work, packed, column, reason)
-  end)
+  self.refused = (self.refused or 0) + work.refused
   for policy, count in pairs(work.crossing:counts()) do
     result.policies[policy] = (result.policies[policy] or 0) + count
   end
