@@ -250,6 +250,12 @@ dd_status dd_load_row(dd_load *load, const uint8_t *row, size_t length, dd_err *
     return labeled(conn, status, err);
 }
 
+dd_status dd_load_values(dd_load *load, const dd_value *values, dd_err *err) {
+    dd_conn *conn = load->conn;
+    if (load->failed) return labeled(conn, dd_fail(err, DD_USAGE, "the load has failed"), err);
+    return labeled(conn, conn->driver->load_row(load, values, err), err);
+}
+
 bool dd_load_failed(const dd_load *load) { return load->failed; }
 
 /* What db.c owns of a load goes with it; the driver frees the rest. */

@@ -153,6 +153,8 @@ DD_MUST_CHECK dd_status dd_load_open(dd_conn *conn, const char *table, const cha
  * with class `data`, and the load can go on without that row. After any other error it only takes
  * finish, which fails too, or abort. */
 DD_MUST_CHECK dd_status dd_load_row(dd_load *load, const uint8_t *row, size_t length, dd_err *err);
+/* The same of views of a row's fields, of the load's kinds and in its order. */
+DD_MUST_CHECK dd_status dd_load_values(dd_load *load, const dd_value *values, dd_err *err);
 /* True when it only takes finish or abort any more. */
 bool dd_load_failed(const dd_load *load);
 /* Ends the load and frees it, whatever it returns; *rows is what the server counted. */

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <strings.h>
 #include <sys/socket.h>
 
@@ -113,6 +114,19 @@ void dd_mysql_error_of(int code, const char *sqlstate, const char *text, dd_phas
     dd_classify_mysql(err, phase);
 }
 
+/* What a server says before TLS is up (that it has no room, that it is shutting down) comes within a
+ * text of the client library, under a code of that. It only ends the attempt, whoever said it. */
+static const char *unwrapped(const char *text, unsigned *code) {
+    static const char mark[] = "error cannot be verified: ";
+    const char *inner = strstr(text, mark);
+    char *end;
+    if (!inner) return text;
+    unsigned long found = strtoul(inner + sizeof mark - 1, &end, 10);
+    if (found == 0 || found > 65535 || strncmp(end, " - ", 3) != 0) return text;
+    *code = (unsigned)found;
+    return end + 3;
+}
+
 void dd_mysql_error(dd_mysql *conn, MYSQL_STMT *stmt, dd_err *err) {
     unsigned code = dd_mysql_errno(conn, stmt);
     bool from_stmt = stmt && mysql_stmt_errno(stmt);
@@ -123,6 +137,8 @@ void dd_mysql_error(dd_mysql *conn, MYSQL_STMT *stmt, dd_err *err) {
         code = CR_SERVER_LOST;
         text = "lost connection to the server";
         state = "HY000";
+    } else if (conn->phase == DD_PHASE_CONNECT) {
+        text = unwrapped(text, &code);
     }
     dd_mysql_error_of((int)code, state, text, conn->phase, err);
     if (!lost) return;

@@ -1,10 +1,12 @@
 #include "pair/stage.h"
 
+#include <stdlib.h>
+
 typedef struct stage {
     const dd_stage_spec *spec;
     dd_stage_progress *result;
     dd_load *load;             /* NULL before the first difference */
-    dd_buf row;                /* the row being staged */
+    dd_value *values;          /* views of the row being staged, the mark behind it */
 } stage;
 
 static dd_status open_load(stage *s, dd_err *err) {
@@ -14,36 +16,49 @@ static dd_status open_load(stage *s, dd_err *err) {
     return dd_load_open(spec->target, spec->table, spec->columns, spec->kinds, 0, &s->load, err);
 }
 
-static dd_status send(stage *s, dd_err *err) {
-    if (dd_load_row(s->load, s->row.data, s->row.length, err)) return DD_FAIL;
-    s->result->bytes += s->row.length;
-    dd_buf_trim(&s->row, 4 * DD_BATCH_BYTES); /* one huge row made it large */
+static dd_status send(stage *s, bool extra, dd_err *err) {
+    static const uint8_t mark[2] = {0, 1};
+    const unsigned count = s->spec->picked_count;
+    s->values[count] = (dd_value){DD_KIND_BOOL, 1, &mark[extra]};
+    if (dd_load_values(s->load, s->values, err)) return DD_FAIL;
+    for (unsigned i = 0; i <= count; i++) s->result->bytes += 4 + s->values[i].length;
     return DD_OK;
+}
+
+static void set_value(stage *s, unsigned index, const uint8_t *field) {
+    const uint32_t length = dd_field_length(field);
+    dd_value *value = &s->values[index];
+    *value = (dd_value){.kind = (dd_kind)s->spec->kinds[index]}; /* null, as dd_row_split has it */
+    if (length == DD_NULL_LENGTH) return;
+    value->length = length;
+    value->data = field + 4;
 }
 
 /* The fields of `row` that are staged. */
 static void pick(stage *s, const uint8_t *row) {
     unsigned at = 0;
-    dd_buf_clear(&s->row);
     for (unsigned i = 0; i < s->spec->picked_count; i++) {
         for (; at < s->spec->picked[i]; at++) row += dd_row_prefix(row, 1);
-        dd_buf_add(&s->row, row, dd_row_prefix(row, 1));
+        set_value(s, i, row);
     }
 }
 
 static dd_status stage_extra(stage *s, const dd_difference *d, dd_err *err) {
+    const unsigned key_columns = s->spec->compare.key_columns;
     if (!s->spec->deletes) return DD_OK;
     if (open_load(s, err)) return DD_FAIL;
     if (s->spec->whole_extras) {
         pick(s, d->row[1]);
-    } else {
-        dd_buf_clear(&s->row);
-        dd_buf_add(&s->row, d->key, d->key_length);
-        for (unsigned i = s->spec->compare.key_columns; i < s->spec->picked_count; i++)
-            dd_row_add_null(&s->row);
+        return send(s, true, err);
     }
-    dd_row_add_bool(&s->row, true);
-    return send(s, err);
+    const uint8_t *field = d->key;
+    for (unsigned i = 0; i < s->spec->picked_count; i++) {
+        s->values[i] = (dd_value){.kind = (dd_kind)s->spec->kinds[i]};
+        if (i >= key_columns) continue;
+        set_value(s, i, field);
+        field += dd_row_prefix(field, 1);
+    }
+    return send(s, true, err);
 }
 
 static dd_status refuse(stage *s, const dd_difference *d, const dd_refusal *refusal, dd_err *err) {
@@ -60,8 +75,7 @@ static dd_status stage_row(stage *s, const dd_difference *d, dd_err *err) {
         return refuse(s, d, &refusal, err);
     if (open_load(s, err)) return DD_FAIL;
     pick(s, row);
-    dd_row_add_bool(&s->row, false);
-    if (send(s, err) == DD_OK) return DD_OK;
+    if (send(s, false, err) == DD_OK) return DD_OK;
     if (err->class_ != DD_DATA || dd_load_failed(s->load)) return DD_FAIL;
     refusal = (dd_refusal){.column = UINT32_MAX};
     dd_err_text(refusal.reason, sizeof refusal.reason, err->message);
@@ -88,6 +102,7 @@ static dd_status tell_progress(void *context, const dd_compare_result *so_far, d
 dd_status dd_stage(const dd_stage_spec *spec, dd_stage_progress *result, dd_err *err) {
     *result = (dd_stage_progress){0};
     stage s = {.spec = spec, .result = result};
+    s.values = dd_calloc(spec->picked_count + 1, sizeof *s.values);
     dd_compare_spec compare = spec->compare;
     compare.difference = take;
     compare.progress = tell_progress;
@@ -98,6 +113,6 @@ dd_status dd_stage(const dd_stage_spec *spec, dd_stage_progress *result, dd_err 
     result->rows[1] = compared.rows[1];
     if (status) dd_load_abort(s.load);
     else if (s.load) status = dd_load_finish(s.load, NULL, err);
-    dd_buf_free(&s.row);
+    free(s.values);
     return status;
 }

@@ -229,6 +229,26 @@ describe("rows that the secondary refuses, among many chunks", function()
     edge.agree { edge.plain "id", edge.text "a", edge.plain "n" }
   end)
 
+  it("stay in quarantine, and are told of, when a run goes on from one that was ended", function()
+    local db = open()
+    clients.run("mysql", "update spec_edge set n = 1000 where id = 2; "
+      .. "update spec_edge set a = repeat('x', 10) where id = 4")
+    for _, chunk_rows in ipairs { 5, 3 } do
+      assert.is_false((pcall(sync.run, db, "T", { jobs = 1, chunk_rows = chunk_rows,
+        progress = function(so_far)
+          if so_far.rows > 30 then error "the end" end
+        end })))
+      db = edge.pair { T = { table = edge.NAME, policies = {
+        columns = { a = { overflow = "refuse" } } } } }
+      local result = sync.run(db, "T", { jobs = 2, chunk_rows = chunk_rows })
+      assert.is_true(result.resumed)
+      assert.equal(6, result.quarantined)
+      assert.equal(6, #db:quarantine():list())
+      assert.same({ { "94" } }, clients.rows("postgres", "select count(*) from spec_edge"))
+      clients.run("postgres", "delete from spec_edge where id > 3")  -- and now a refresh
+    end
+  end)
+
   it("make the command end with 7", function()
     open()
     dir:write("dualdb.lua", [[return { models = { T = { table = "spec_edge", policies = {

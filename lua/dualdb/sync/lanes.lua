@@ -210,6 +210,7 @@ end
 
 --- Rows that are brought over by their keys keep all lanes from beginning anything new.
 function Lanes:take_by_keys(task)
+  local range = task.ranges[1]
   self.alone[#self.alone + 1] = function()
     local ok, err = pcall(function()
       local progress = self.options.progress
@@ -221,12 +222,18 @@ function Lanes:take_by_keys(task)
       end
       by_keys.compare(task, nil, nil, progress)
     end)
-    task.ranges[1].done = true
-    if not ok then
-      err = errors.wrap(err)
-      if err.class == "canceled" then error(err, 0) end
+    range.done = true
+    if ok then return end
+    err = errors.wrap(err)
+    if err.class == "canceled" then error(err, 0) end
+    range.tries = (range.tries or 0) + 1
+    if not may_pass(self, range, err) then
       task.error = err
+      return
     end
+    core.sleep(backoff(range.tries))
+    range.done = false
+    self:take_by_keys(task)
   end
 end
 
