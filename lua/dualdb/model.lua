@@ -121,11 +121,14 @@ local function check_options(what, options, known)
   return options or {}
 end
 
---- Makes the secondary's table equal to the primary's.
----@param options { mode: "full"|nil, progress: function|nil }|nil
+--- Makes the secondary's table equal to the primary's, or the other way.
+---@param options dualdb.SyncOptions|nil
 ---@return dualdb.SyncResult
 function Model:sync(options)
-  options = check_options("sync", options, { mode = true, progress = true })
+  options = check_options("sync", options, {
+    mode = true, progress = true, direction = true, jobs = true, chunk_rows = true, restart = true,
+    snapshot = true, max_rate = true, max_lag = true, throttle = true,
+  })
   return require("dualdb.sync").run(self.db, self.name, options)
 end
 

@@ -28,7 +28,8 @@ describe("a sync to the primary", function()
     require("dualdb.setup").run(db)
     db.secondary:execute(([[
 insert into spec_back select n, nullif(n / 2, 0),
-  'thing ' || n || ' déjà 你好 ' || chr(9) || '\x', n %% 2 = 0, case when n %% 5 > 0 then n / 8.0 end, case when n %% 3 > 0 then decode('00ff5c0a27', 'hex') end,
+  'thing ' || n || ' déjà 你好 ' || chr(9) || '\x', n %% 2 = 0,
+  case when n %% 5 > 0 then n / 8.0 end, case when n %% 3 > 0 then decode('00ff5c0a27', 'hex') end,
   timestamp '2026-01-01' + n * interval '1.000001 second'
 from generate_series(1, %d) n]]):format(ROWS))
     db:refresh()

@@ -74,8 +74,8 @@ local function warn_of_tables(out, without_key)
 end
 
 local FIELDS = {
-  "model", "mode", "rows_read", "rows_written", "rows_deleted", "quarantined", "policies", "chunks",
-  "seconds", "error",
+  "model", "mode", "action", "resumed", "rows_read", "rows_written", "rows_deleted", "quarantined",
+  "policies", "chunks", "bytes", "snapshot", "seconds", "error",
 }
 
 --- What an error leaves to say of a model; an interrupt stops all of them.
@@ -163,9 +163,13 @@ local function show_results(models, out)
   })
 end
 
---- What did not arrive as it was.
+--- What did not arrive as it was, and what was there before.
 local function report_values(models, out)
   for _, model in ipairs(models) do
+    if model.resumed then
+      out.log("info", ("%s: went on from where an earlier sync had got to"):format(
+        text.visible(model.model)), { model = model.model, resumed = true })
+    end
     crossed.report(model, out)
     if (model.quarantined or 0) > 0 then
       out.log("warn", ("%s: %s cannot go to the secondary and %s in quarantine; "
