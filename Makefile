@@ -98,10 +98,11 @@ $(BUILD)/dualdb: $(ENGINE_OBJ) $(BIND_OBJ) $(APP_OBJ) $(BUILD)/embedded.o
 	$(if $(Q),@echo "  LINK  $@")
 	$(Q)$(CC) $(DD_CFLAGS) -o $@ $^ $(DD_LDFLAGS) -Wl,-E $(LUA_LINK) $(DB_LINK) $(EDIT_LINK) -ldl
 
+# nodelete: the MySQL library keeps a function of ours (core/db/mysql_login.c).
 $(BUILD)/lib/dualdb/core.so: $(ENGINE_OBJ) $(BIND_OBJ)
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  LINK  $@")
-	$(Q)$(CC) $(or $(LIBFLAG),-shared) -o $@ $^ $(DD_LDFLAGS) $(DB_LINK)
+	$(Q)$(CC) $(or $(LIBFLAG),-shared) -Wl,-z,nodelete -o $@ $^ $(DD_LDFLAGS) $(DB_LINK)
 
 # ---- unit tests in C ----
 

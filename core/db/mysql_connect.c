@@ -148,10 +148,13 @@ static int socket_of(MYSQL *client) { return client->net.fd; }
 
 /* ---- connecting ---- */
 
-static void start_library(void) { mysql_library_init(0, NULL, NULL); }
+static void start_library(void) {
+    mysql_library_init(0, NULL, NULL);
+    dd_mysql_guard_login();
+}
 
-/* The server may ask for a file only where there is a feed. */
-static MYSQL *prepare_client(const dd_mysql_target *target, dd_mysql_feed *feed) {
+/* The server may ask for a file only where there is a feed; `refused`: see dd_mysql_must_encrypt. */
+static MYSQL *prepare_client(const dd_mysql_target *target, dd_mysql_feed *feed, bool *refused) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, start_library);
     MYSQL *client = mysql_init(NULL);
@@ -169,6 +172,7 @@ static MYSQL *prepare_client(const dd_mysql_target *target, dd_mysql_feed *feed)
     if (target->ssl_cert) mysql_options(client, MYSQL_OPT_SSL_CERT, target->ssl_cert);
     if (target->ssl_key) mysql_options(client, MYSQL_OPT_SSL_KEY, target->ssl_key);
     set_tls(client, target);
+    if (target->tls >= DD_TLS_REQUIRED) dd_mysql_must_encrypt(client, refused);
     return client;
 }
 
@@ -180,7 +184,8 @@ static bool connect_client(MYSQL *client, const dd_mysql_target *target, const c
 }
 
 bool dd_mysql_kill(const dd_mysql *conn) {
-    MYSQL *client = prepare_client(&conn->target, NULL);
+    bool refused = false;
+    MYSQL *client = prepare_client(&conn->target, NULL, &refused);
     mysql_options(client, MYSQL_OPT_CONNECT_TIMEOUT, &kill_timeout);
     mysql_options(client, MYSQL_OPT_READ_TIMEOUT, &kill_timeout);
     mysql_options(client, MYSQL_OPT_WRITE_TIMEOUT, &kill_timeout);
@@ -209,13 +214,16 @@ static const char *without_prefix(const char *version) {
     return strncmp(version, prefix, sizeof prefix - 1) == 0 ? version + sizeof prefix - 1 : version;
 }
 
+static dd_status fail_without_tls(const dd_mysql *conn, dd_err *err) {
+    dd_fail(err, DD_CONFIG, "the server has no tls, which ssl-mode=%s requires",
+            tls_modes[conn->target.tls]);
+    dd_hint(err, "A weaker ssl-mode allows that.");
+    return DD_FAIL;
+}
+
 static dd_status start_session(dd_mysql *conn, double connect_timeout, dd_err *err) {
-    if (conn->target.tls >= DD_TLS_REQUIRED && !mysql_get_ssl_cipher(conn->client)) {
-        dd_fail(err, DD_CONFIG, "the server has no tls, which ssl-mode=%s requires",
-                tls_modes[conn->target.tls]);
-        dd_hint(err, "A weaker ssl-mode allows that.");
-        return DD_FAIL;
-    }
+    if (conn->target.tls >= DD_TLS_REQUIRED && !mysql_get_ssl_cipher(conn->client))
+        return fail_without_tls(conn, err);
     conn->wake = fcntl(socket_of(conn->client), F_DUPFD_CLOEXEC, 0);
     if (conn->wake < 0)
         return dd_fail(err, DD_CAPACITY, "cannot duplicate a socket: %s", strerror(errno));
@@ -251,14 +259,18 @@ dd_status dd_mysql_open(const dd_setting *settings, unsigned count, double conne
         dd_mysql_free(conn);
         return dd_fail(err, DD_CANCELED, "interrupted");
     }
-    conn->client = prepare_client(&conn->target, &conn->feed);
+    bool refused = false;
+    conn->client = prepare_client(&conn->target, &conn->feed, &refused);
     if (connect_timeout > 0) {
         unsigned seconds = connect_timeout < 86400 ? (unsigned)ceil(connect_timeout) : 86400;
         mysql_options(conn->client, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
     }
     dd_status status = DD_OK;
     if (!connect_client(conn->client, &conn->target, conn->target.dbname)) {
-        dd_mysql_error(conn, NULL, err);
+        if (refused)
+            (void)fail_without_tls(conn, err);
+        else
+            dd_mysql_error(conn, NULL, err);
         status = DD_FAIL;
     } else {
         status = start_session(conn, connect_timeout, err);

@@ -91,6 +91,16 @@ bool dd_mysql_kill(const dd_mysql *conn);
 /* Frees everything but the client handle. */
 void dd_mysql_free(dd_mysql *conn);
 
+/* mysql_login.c */
+
+/* Once, after the library was started and before anybody logs in: no password is sent as it is over
+ * a session that is not encrypted. */
+void dd_mysql_guard_login(void);
+/* A login that would send the password, even encrypted with a key that the server hands out, over a
+ * session that is not encrypted is refused, and `refused` is set, which has to live as long as the
+ * client logs in. */
+void dd_mysql_must_encrypt(MYSQL *client, bool *refused);
+
 /* mysql_call.c: every call that waits for the server is between enter and leave. */
 
 /* True when the server has closed the connection while it was idle. */

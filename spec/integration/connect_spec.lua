@@ -1,6 +1,7 @@
 -- How a connection comes about, and what is said when it does not.
 
 local core = require "dualdb.core"
+local Proxy = require "spec.support.proxy"
 local servers = require "spec.support.servers"
 
 local failure = servers.failure
@@ -131,6 +132,41 @@ for _, side in ipairs(servers.SIDES) do
     end)
   end)
 end
+
+describe("connecting to mysql where TLS is taken out on the way", function()
+  local proxy
+
+  before_each(function()
+    servers.before_each()
+    proxy = Proxy.start "primary"
+    servers.command("mysql", "flush privileges") -- it forgets the passwords that it has seen
+  end)
+
+  after_each(function()
+    proxy:stop()
+    servers.after_each()
+  end)
+
+  local function through(settings)
+    settings.port = proxy:ask "port"
+    return { settings = settings }
+  end
+
+  it("does not send the password for all to read, which the server would not take", function()
+    local conn = servers.open("mysql", through {})
+    assert.equal(1, conn:query("select 1 as one")[1].one)
+  end)
+
+  it("is a config error where TLS is required, before any password is sent", function()
+    local mysql = servers.open("mysql"):info().product == "mysql"
+    servers.command("mysql", "flush privileges")
+    local password = mysql and "wrong" or nil -- MariaDB's own login is over by then, and sends none
+    local err = failure(servers.connect, "mysql",
+      through { ["ssl-mode"] = "required", password = password })
+    assert.equal("config", err.class, tostring(err))
+    assert.is_string(err.hint)
+  end)
+end)
 
 describe("connecting", function()
   it("by a driver that is not there is a usage error", function()
