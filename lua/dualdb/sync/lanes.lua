@@ -76,7 +76,7 @@ end
 function Lanes:failed(task, range, err, limit)
   range.taken = false
   if err.class == "canceled" then error(err, 0) end
-  if task.mode == "load" and err.sqlstate == DUPLICATE and not task.meets_writers then
+  if task.mode == "load" and err.sqlstate == DUPLICATE and not range.merged then
     task.meets_writers = true  -- a writer was first: the rows are merged from now on
   elseif task.is_of_row(err) then
     range.taken = true
@@ -106,6 +106,7 @@ function Lanes:try(lane, task, range, fn)
   err = errors.wrap(err)
   local limit = lane.work and lane.work.limit
   local reached = lane.work and lane.work.through
+  range.merged = lane.work and lane.work.merges or false
   task.active = math.max(0, task.active - 1)
   lane:abandon()
   range.chunk_through = reached
