@@ -16,7 +16,7 @@ local SIGKILL = 9
 local FACTOR = tonumber(os.getenv "SYNC_KILLS") or 1
 local SEED = math.tointeger(tonumber(os.getenv "SYNC_SEED")) or os.time()
 
-local COUNT, FEW = 60000, 12000
+local COUNT, FEW = 60000, 24000
 local NAME = "spec_synced"
 
 describe("a full sync that is killed", function()

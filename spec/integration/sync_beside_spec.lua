@@ -12,7 +12,7 @@ local sync = require "dualdb.sync"
 local synced = require "spec.support.synced"
 
 --- SYNC_BESIDE=SECONDS is for how long each of them refreshes again and again.
-local SECONDS = tonumber(os.getenv "SYNC_BESIDE") or 2
+local SECONDS = tonumber(os.getenv "SYNC_BESIDE") or 1
 local SEED = math.tointeger(tonumber(os.getenv "SYNC_SEED")) or os.time()
 
 local NAME = "spec_beside"

@@ -11,6 +11,7 @@ local key_range = {}
 ---@field reached string|nil      the last key that was copied, packed
 ---@field through string|nil      the last key of the range, packed
 ---@field done boolean
+---@field merged boolean|nil      the chunk of it that failed last was merged, see sync/merge.lua
 ---@field waits boolean|nil       rows of it wait for others
 
 --- Kinds whose packed values have one width and rise as the bytes do, so that there is a middle.

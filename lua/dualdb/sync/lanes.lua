@@ -91,7 +91,7 @@ function Lanes:failed(task, range, err, limit)
   range.taken = false
   if err.class == "canceled" then error(err, 0) end
   if task.forwards and task.mode == "load" and err.sqlstate == DUPLICATE
-     and not task.meets_writers then
+     and not range.merged then
     task.meets_writers = true  -- a writer was first: the rows are merged from now on
   elseif task.forwards and task.is_of_row(err) then
     range.taken = true
@@ -121,6 +121,7 @@ function Lanes:try(lane, task, range, fn)
   err = errors.wrap(err)
   local limit = lane.work and lane.work.limit
   local reached = lane.work and lane.work.through
+  range.merged = lane.work and lane.work.merges or false
   task.active = math.max(0, task.active - 1)
   lane:abandon()
   range.chunk_through = reached
