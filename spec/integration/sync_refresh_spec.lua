@@ -1,5 +1,5 @@
--- A full sync of a table whose secondary has rows writes what differs, whatever differs, and nothing
--- else. The servers' own clients judge.
+-- A full sync of a table whose secondary has rows writes what differs, whatever differs, and
+-- nothing else. The servers' own clients judge.
 
 local cli = require "spec.support.cli"
 local clients = require "spec.support.clients"
@@ -19,7 +19,7 @@ describe("a refresh", function()
   before_each(edge.before_each)
   after_each(edge.after_each)
 
-  it("writes what is missing, deletes what is extra and mends what changed, in one chunk", function()
+  it("writes what is missing, deletes what is extra, mends what changed, in one chunk", function()
     local _, db = edge.open { mysql = "id int primary key, a varchar(20)", rows = numbers(30) }
     sync.run(db, "T")
     clients.run("mysql", "delete from spec_edge where id in (1, 15, 30); "
@@ -111,7 +111,8 @@ describe("a refresh", function()
     }
     sync.run(db, "T")
     clients.run("postgres", "update spec_edge set u = 'x' where id = 1; "
-      .. "update spec_edge set u = 'one' where id = 2; update spec_edge set u = 'two' where id = 1; "
+      .. "update spec_edge set u = 'one' where id = 2; "
+      .. "update spec_edge set u = 'two' where id = 1; "
       .. "update spec_edge set u = 'wrong' where id = 3")
     local result = sync.run(db, "T", { chunk_rows = 2 })
     assert.same({ { "3", "three" } },
@@ -207,7 +208,8 @@ describe("rows that the secondary refuses, among many chunks", function()
   local function check(db, result)
     assert.same({ 100, 4 }, { result.rows_read, result.quarantined })
     assert.same({ { "96" } }, clients.rows("postgres", "select count(*) from spec_edge"))
-    assert.same({ { "0" } }, clients.rows("postgres", "select count(*) from spec_edge where " .. BAD))
+    assert.same({ { "0" } },
+      clients.rows("postgres", "select count(*) from spec_edge where " .. BAD))
     local keys = {}
     for i, entry in ipairs(db:quarantine():list()) do keys[i] = tonumber(entry.key:match "%d+") end
     table.sort(keys)

@@ -1,5 +1,5 @@
--- A full sync goes through a table in chunks of its key's order, whatever the key is: no row is left
--- out or taken twice where one chunk ends and the next begins. The servers' own clients judge.
+-- A full sync goes through a table in chunks of its key's order, whatever the key is: no row is
+-- left out or taken twice where one chunk ends and the next begins. The servers' own clients judge.
 
 local clients = require "spec.support.clients"
 local edge = require "spec.support.edge"
@@ -21,8 +21,8 @@ local function load_and_refresh(case, shown)
   if not case.one_chunk then assert.is_true(result.chunks > count // (2 * FEW), result.chunks) end
   edge.agree(shown)
   -- The first row, every third after it and the last are wrong, each in its own way.
-  clients.run("postgres", ("delete from spec_edge where v %% 3 = 1; "
-    .. "update spec_edge set v = v + 10000 where v %% 3 = 2"):format())
+  clients.run("postgres", "delete from spec_edge where v % 3 = 1; "
+    .. "update spec_edge set v = v + 10000 where v % 3 = 2")
   clients.run("mysql", "delete from spec_edge where v % 3 = 0")
   result = sync.run(db, "T", { chunk_rows = FEW, jobs = 2 })
   assert.same({ "refresh", count - count // 3, count // 3 },
@@ -44,8 +44,8 @@ describe("a sync in chunks", function()
 
   -- ---- texts ----
 
-  local WORDS = { "", "a", "A b", "ab", "Äpfel", "apfel2", "Zoë", "zoo", "ß", "sst", "été", "ete2",
-    "😀", "😀😀", "日本", "~", " x", "z\t", "Œuf", "oeuf2", "-", "100", "99" }
+  local WORDS = { "", "a", "A b", "ab", "Äpfel", "apfel2", "Zoë", "zoo", "ß", "sst", "été",
+    "ete2", "😀", "😀😀", "日本", "~", " x", "z\t", "Œuf", "oeuf2", "-", "100", "99" }
 
   for _, collation in ipairs { "utf8mb4_general_ci", "utf8mb4_unicode_ci", "utf8mb4_german2_ci",
                                "utf8mb4_bin" } do
@@ -143,7 +143,9 @@ describe("a sync in chunks", function()
       rows = quoted { "1000-01-01", "1969-12-31", "1970-01-01", "2024-02-29", "2024-03-01",
                       "9999-12-31" },
     }, { edge.plain "k" })
-    for _, types in ipairs { { "datetime(6)", "timestamp(6)" }, { "timestamp(6)", "timestamptz(6)" } } do
+    for _, types in ipairs {
+      { "datetime(6)", "timestamp(6)" }, { "timestamp(6)", "timestamptz(6)" },
+    } do
       load_and_refresh({
         mysql = ("k %s primary key"):format(types[1]),
         postgres = ("k %s primary key"):format(types[2]),

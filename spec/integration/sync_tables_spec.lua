@@ -38,6 +38,7 @@ describe("tables that are synced at a time", function()
         foreign key (item) references spec_t_item (id));
       create table spec_t_note (id int primary key, item int, number int,
         foreign key (item, number) references spec_t_part (item, number))]]
+    local rows = servers.million("mysql", 1)
     clients.run("mysql", ([[
       insert into spec_t_shop select n, null from (%s) q where n < 20;
       insert into spec_t_boss select n, n %% 20 from (%s) q where n < 20;
@@ -45,10 +46,11 @@ describe("tables that are synced at a time", function()
       insert into spec_t_item select n, n %% 20, null from (%s) q where n < 500;
       update spec_t_item set part_of = 499 - id where id %% 3 = 0;
       insert into spec_t_part select id, n from spec_t_item, (%s) q where n < 3;
-      insert into spec_t_note select item * 10 + number, item, number from spec_t_part]]):gsub("%%s",
-      servers.million("mysql", 1)):gsub("%%%%", "%%"))
-    -- A circle needs keys that are checked at the end of the transaction, as `schema apply` makes them.
-    clients.run("mysql", "alter table spec_t_shop add foreign key (boss) references spec_t_boss (id)")
+      insert into spec_t_note select item * 10 + number, item, number from spec_t_part]]):gsub(
+      "%%s", rows):gsub("%%%%", "%%"))
+    -- A circle needs keys that are checked at the transaction's end, as `schema apply` makes them.
+    clients.run("mysql", "alter table spec_t_shop add foreign key (boss) "
+      .. "references spec_t_boss (id)")
     clients.run("postgres", "alter table spec_t_shop add foreign key (boss) "
       .. "references spec_t_boss (id) deferrable; "
       .. "alter table spec_t_boss alter constraint spec_t_boss_shop_fkey deferrable")
@@ -119,7 +121,8 @@ describe("tables that are synced at a time", function()
 
   it("leave a row whose parent is nowhere in quarantine, with the rows that refer to it", function()
     local db = open()
-    clients.run("mysql", "set foreign_key_checks = 0; update spec_t_item set shop = 77 where id = 7")
+    clients.run("mysql", "set foreign_key_checks = 0; "
+      .. "update spec_t_item set shop = 77 where id = 7")
     local results = sync.all(db, NAMES, { jobs = 3, chunk_rows = 50 })
     local refused = {}
     for i, result in ipairs(results) do
