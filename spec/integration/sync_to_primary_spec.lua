@@ -22,7 +22,8 @@ describe("a sync to the primary", function()
     db = pair.open { Item = { table = "spec_back" }, Word = { table = "spec_back_word" } }
     pair.make(db, "spec_back", COLUMNS)
     pair.make(db, "spec_back_word", {
-      mysql = "word varchar(30) character set utf8mb4 collate utf8mb4_unicode_ci primary key, n int",
+      mysql = "word varchar(30) character set utf8mb4 collate utf8mb4_unicode_ci primary key, "
+        .. "n int",
       postgres = "word varchar(30) primary key, n int",
     })
     require("dualdb.setup").run(db)
