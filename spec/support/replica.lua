@@ -53,7 +53,9 @@ end
 local function configure(box, report)
   report = report or {}
   box.listed = listed(box, report)
-  box.mysql_more = ("server-id = %d\nskip-%s-start\nreport-port = %d\n"):format(SERVER_ID,
+  -- It has none of the other tables, whose rows it could not delete.
+  box.mysql_more = ("server-id = %d\nskip-%s-start\nreport-port = %d\n"
+    .. "replicate-wild-do-table = %%.spec_polite%%\n"):format(SERVER_ID,
     box.flavor == "mariadb" and "slave" or "replica", box.listed.port)
   if report.host ~= false then
     box.mysql_more = ("%sreport-host = %s\n"):format(box.mysql_more, box.listed.host)

@@ -13,9 +13,14 @@ local Spool = require "dualdb.spool"
 
 local by_keys = {}
 
---- Says what ended a chunk, without the server's text: that may have values of the row in it.
+--- Says what ended a chunk, without the server's text: that may have values of the row in it. Once
+--- for each kind of refusal.
 ---@param task dualdb.SyncTask
 function by_keys.tell(task, err)
+  local state = err.sqlstate or err.class
+  task.told = task.told or {}
+  if task.told[state] then return end
+  task.told[state] = true
   log.emit("warn", ("%s: the secondary refused a row (%s), so that the rows now go in batches")
     :format(task.name, err.sqlstate or err.class), { model = task.name, sqlstate = err.sqlstate })
 end
