@@ -182,7 +182,10 @@ function mysql.create(box)
   write_config(box)
   local enter_words = enter(programs, box.mysql_user)
   if programs.install then
-    return system.join(enter_words, { programs.install, "--no-defaults", "--rpm",
+    -- A server that starts deletes all temporary tables where it makes its own: where others make
+    -- theirs it would delete those.
+    return system.join(enter_words, { "env", "TMPDIR=" .. box.mysql_home, programs.install,
+      "--no-defaults", "--rpm",
       "--datadir=" .. box.mysql_home .. "/data", "--auth-root-authentication-method=normal",
       "--skip-test-db", "--skip-name-resolve" })
   end
