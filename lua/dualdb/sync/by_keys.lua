@@ -25,11 +25,6 @@ function by_keys.tell(task, err)
     :format(task.name, err.sqlstate or err.class), { model = task.name, sqlstate = err.sqlstate })
 end
 
-local function both(a, b)
-  if a and b then return ("(%s) and (%s)"):format(a, b) end
-  return a or b
-end
-
 local function add_counts(task, counts)
   for policy, count in pairs(counts) do
     if count > 0 then
@@ -60,9 +55,11 @@ function by_keys.compare(task, reached, through, progress)
       end
       local compared = core.compare {
         primary = primary, secondary = secondary,
-        primary_query = primary_builder:scan(both(spec.filter.primary, condition), spec.ordered),
+        primary_query = primary_builder:scan(key_range.both(spec.filter.primary, condition),
+          spec.ordered),
         primary_param_kinds = condition and kinds, primary_params = condition and values,
-        secondary_query = secondary_builder:scan(both(spec.filter.secondary, other), spec.ordered),
+        secondary_query = secondary_builder:scan(key_range.both(spec.filter.secondary, other),
+          spec.ordered),
         kinds = spec.kinds, key_columns = spec.key_count, ordered = spec.ordered,
         expected_rows = spec.estimated_rows, transform = fetch.transform(spec),
         crossing = crossing, digests = true, difference = function(kind, key)
@@ -91,7 +88,7 @@ function by_keys.load(task, range, most)
   local spec, builder = task.spec, task.spec.statements.primary
   local condition, kinds, values = key_range.condition(builder, spec.key_kinds, range.reached,
     range.through)
-  local where = both(spec.filter.primary, condition)
+  local where = key_range.both(spec.filter.primary, condition)
   local found = task.db.primary:with(function(primary)
     return primary:fetch(("select %s from %s%s order by %s limit %d"):format(builder:key_list(),
       builder.table, where and " where " .. where or "", builder:key_list(), most),

@@ -99,6 +99,15 @@ function key_range.settings(spec, reached, through)
   return table.concat(parts, " and "), "select " .. table.concat(sets, ", "), values
 end
 
+--- Two conditions as one; either may be nil.
+---@param a string|nil
+---@param b string|nil
+---@return string|nil
+function key_range.both(a, b)
+  if a and b then return ("(%s) and (%s)"):format(a, b) end
+  return a or b
+end
+
 -- ---- splitting ----
 
 --- Whether ranges of this key can be split by the values of its first column.

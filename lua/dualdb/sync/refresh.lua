@@ -9,11 +9,6 @@ local policies = require "dualdb.policies"
 
 local refresh = {}
 
-local function both(a, b)
-  if a and b then return ("(%s) and (%s)"):format(a, b) end
-  return a or b
-end
-
 --- Keys among which one is looked for that the secondary can hold, too.
 local LOOKED_AT = 1000
 
@@ -35,7 +30,7 @@ end
 
 local function query(spec, side, condition, lock)
   local builder = spec.statements[side]
-  return builder:scan(both(spec.filter[side], condition), true) .. builder:lock(lock)
+  return builder:scan(key_range.both(spec.filter[side], condition), true) .. builder:lock(lock)
 end
 
 ---@param lane dualdb.Lane

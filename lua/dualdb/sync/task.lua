@@ -123,7 +123,7 @@ function task.open(db, name, options)
     db = db, name = name, spec = spec, result = new_result(name), started = core.clock(),
     forwards = forwards, source = source, target = target, builder = spec.statements[target.name],
     options = options, snapshot = options.snapshot or false, meets_writers = false, noted = false,
-    by_keys = false, phase = "rows", active = 0, statements = {}, failures = 0,
+    by_keys = false, phase = "rows", active = 0, statements = {},
     deletes = (spec.model.sync or {}).deletes ~= false,
   }, Task)
   local indexes, names, kinds = row.writable(spec, target.name)

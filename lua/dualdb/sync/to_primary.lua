@@ -15,11 +15,6 @@ local to_primary = { load = {}, refresh = {} }
 --- Seconds that older transactions of the secondary are waited for.
 local HORIZON = 5
 
-local function both(a, b)
-  if a and b then return ("(%s) and (%s)"):format(a, b) end
-  return a or b
-end
-
 --- The key of the chunk's last row on the secondary; nil when it is the range's last chunk.
 local function chunk_end(conn, task, range, limit)
   local spec, builder = task.spec, task.spec.statements.secondary
@@ -57,7 +52,7 @@ local function enter(lane, task, work)
   lane:begin_secondary "reader"
   local condition, set, texts = key_range.settings(spec, range.reached, through)
   if set then reader:execute(set, table.unpack(texts)) end
-  return primary, reader, both(spec.filter.secondary, condition)
+  return primary, reader, key_range.both(spec.filter.secondary, condition)
 end
 
 local function begin_work(lane, task, range, kind)
@@ -142,7 +137,8 @@ function to_primary.refresh.begin(lane, task, range)
   work.job = core.start_stage {
     source = reader, source_query = spec.statements.secondary:scan(condition, true),
     other = lane:conn "primary_reader",
-    other_query = spec.statements.primary:scan(both(spec.filter.primary, work.condition), true),
+    other_query = spec.statements.primary:scan(
+      key_range.both(spec.filter.primary, work.condition), true),
     other_param_kinds = work.kinds, other_params = work.values,
     kinds = spec.kinds, key_columns = spec.key_count, deletes = task.deletes, whole_extras = true,
     target = primary, make = merge.make(task), table = merge.table(task),
