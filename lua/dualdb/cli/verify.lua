@@ -56,13 +56,15 @@ end
 
 local FIELDS = {
   "model", "verdict", "reason", "rows_primary", "rows_secondary", "missing", "extra", "changed",
-  "not_verified", "quarantined", "pending", "policies", "method", "chunks", "seconds", "error",
+  "not_verified", "quarantined", "pending", "policies", "method", "method_reason", "chunks",
+  "coverage", "changed_columns", "run", "sample", "seconds", "error",
 }
 
 local function entry_of(report)
   local entry = {}
   for _, field in ipairs(FIELDS) do entry[field] = report[field] end
   entry.columns, entry.uncovered = json.array(report.columns), json.array(report.uncovered)
+  entry.narrowed, entry.map = json.array(report.narrowed), json.array(report.map)
   return entry
 end
 
