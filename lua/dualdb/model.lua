@@ -132,11 +132,16 @@ function Model:sync(options)
   return require("dualdb.sync").run(self.db, self.name, options)
 end
 
+---@class dualdb.VerifyOptions: dualdb.Narrowing
+---@field progress function|nil
+
 --- Compares the two tables. What the databases do wrong is in the verdict; nothing is written.
----@param options { progress: function|nil }|nil
+---@param options dualdb.VerifyOptions|nil
 ---@return dualdb.Report
 function Model:verify(options)
-  options = check_options("verify", options, { progress = true })
+  options = check_options("verify", options, {
+    progress = true, where = true, columns = true, since = true,
+  })
   self.db:model_definition(self.name)
   return require("dualdb.verify").run(self.db, self.name, options)
 end

@@ -4,6 +4,7 @@
 
 local core = require "dualdb.core"
 local fetch = require "dualdb.fetch"
+local narrow = require "dualdb.verify.narrow"
 
 local recheck = {}
 
@@ -28,14 +29,25 @@ function recheck.seen(primary, secondary)
   return (primary or "none") .. " " .. (secondary or "none")
 end
 
---- Judges one key by its rows as they are now: nil when they are the same, else the difference.
+--- Judges one key by its rows as they are now: nil when they are the same, else the difference, and
+--- what it is remembered by. A comparison that a condition narrows is about the rows for which it
+--- holds: when it holds on no side there is no difference, when on one side only there is one.
 local function judge(spec, cross, key, a, b)
+  local here, there = true, true
+  if spec.condition then
+    a, here = narrow.test(spec, a)
+    b, there = narrow.test(spec, b)
+  end
   local stored, column, reason = a, nil, nil
   if a then a, column, reason = cross(a) end
   if reason then a = stored end
-  if not reason and fetch.same(spec, a, b) then return nil end
-  return { key = key, kind = kind_of(a, b), primary = a, secondary = b, column = column,
-           reason = reason }
+  here, there = here and a ~= nil, there and b ~= nil  -- a transform may leave the row out
+  if not here and not there then return nil end
+  if here == there and not reason and fetch.same(spec, a, b) then return nil end
+  local seen = recheck.seen(a and core.digest(a), b and core.digest(b))
+  return {
+    key = key, kind = kind_of(a, b), primary = a, secondary = b, column = column, reason = reason,
+  }, spec.condition and ("%s %s %s"):format(seen, here, there) or seen
 end
 
 --- Reads the rows of `waiting` again. Calls real(found) for those whose difference has lasted, and
@@ -47,14 +59,12 @@ local function look(conns, spec, waiting, real)
   while last < #keys do
     local from, before = last + 1, core.clock()
     local primary, secondary
-    primary, secondary, last = fetch.both(conns, spec, keys, from)
+    primary, secondary, last = fetch.both(conns, spec.tested or spec, keys, from)
     local after = core.clock()
     for i = from, last do
       local item, key = waiting[i], keys[i]
-      local found = judge(spec, cross, key, primary[key], secondary[key])
+      local found, seen = judge(spec, cross, key, primary[key], secondary[key])
       if found then
-        local seen = recheck.seen(found.primary and core.digest(found.primary),
-          found.secondary and core.digest(found.secondary))
         if item.seen ~= seen then
           left[#left + 1] = { key = key, seen = seen, since = after }
         elseif before - item.since < spec.recheck then

@@ -64,6 +64,17 @@ function sql:names(indexes)
   return names
 end
 
+--- The builder of the same table for some of its columns, or for expressions instead of columns;
+--- those of the key are the first.
+---@param columns string[]   quoted
+---@return dualdb.Statements
+function sql:only(columns)
+  return setmetatable({
+    driver = self.driver, table = self.table, columns = columns, key_count = self.key_count,
+    marks = self.marks, folding = self.folding,
+  }, { __index = sql })
+end
+
 function sql:column_list()
   return pick(self.columns, 1, #self.columns)
 end

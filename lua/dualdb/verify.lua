@@ -4,6 +4,7 @@
 local confirm = require "dualdb.verify.confirm"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
+local narrow = require "dualdb.verify.narrow"
 local Report = require "dualdb.verify.report"
 local Spool = require "dualdb.spool"
 local stream = require "dualdb.verify.stream"
@@ -56,7 +57,7 @@ end
 --- verdict `not_verified` and is in report.error. An interrupt is raised.
 ---@param db dualdb.Database
 ---@param model_name string
----@param options { progress: function|nil, ignore_journal: boolean|nil }|nil
+---@param options dualdb.VerifyOptions|nil   also ignore_journal
 ---@return dualdb.Report
 function verify.run(db, model_name, options)
   options = options or {}
@@ -64,7 +65,8 @@ function verify.run(db, model_name, options)
   report.ignores_journal = options.ignore_journal
   local started = core.clock()
   local ok, err = pcall(function()
-    local spec = db:spec(model_name)
+    local spec
+    spec, report.narrowed = narrow.spec(db:spec(model_name), options)
     report:begin(spec)
     compare(db, spec, report, options)
   end)

@@ -22,8 +22,23 @@ local function report_path(path)
   return nil, ("option '--report': %s does not end in .jsonl"):format(path)
 end
 
+local function column_names(list)
+  local names = {}
+  for name in (list .. ","):gmatch "%s*([^,]-)%s*," do
+    if name == "" then return nil, "option '--columns': names with commas between them expected" end
+    names[#names + 1] = name
+  end
+  return names
+end
+
 function command.add_to_parser(cmd)
   select_models.add_to_parser(cmd)
+  cmd:option("--where", "compare only the rows for which this holds, on either side")
+    :argname("SQL")
+  cmd:option("--columns", "compare only the key and these columns, as in content,score")
+    :argname("LIST"):convert(column_names)
+  cmd:option("--since", "compare only the rows whose watermark is of this time (ISO) or of as long "
+    .. "ago (90s, 30m, 2h, 7d) or later"):argname("TIME")
   cmd:option("--report", "write every difference there, one JSON object a line")
     :argname("FILE.jsonl"):convert(report_path)
 end
@@ -45,6 +60,9 @@ local function first_differences(report)
     lines[#lines + 1] = ("  %-8s %s%s"):format(difference.kind,
       key_text(report.spec, difference.key),
       #columns > 0 and "  in " .. table.concat(columns, ", ") or "")
+    if difference.kind == "changed" and #difference.columns == 0 then
+      lines[#lines] = lines[#lines] .. "  the condition holds on one side only"
+    end
     if difference.pending then lines[#lines] = lines[#lines] .. "  pending" end
     if difference.reason then
       lines[#lines] = ("%s  cannot cross: %s"):format(lines[#lines],
@@ -77,14 +95,23 @@ local function unkeyed_entry(name)
   }
 end
 
+--- The verdict with what it is about, when that is not the whole table.
+local function verdict_of(entry)
+  return entry.narrowed and #entry.narrowed > 0 and entry.verdict .. " (narrowed)" or entry.verdict
+end
+
 local CODE = { equal = 0, different = 1, not_verified = 8 }
-local COLOURS = { equal = "green", different = "red", not_verified = "yellow" }
+local COLOURS = {
+  equal = "green", ["equal (narrowed)"] = "green", different = "red",
+  ["different (narrowed)"] = "red", not_verified = "yellow",
+  ["not_verified (narrowed)"] = "yellow",
+}
 
 local function show(entries, details, out)
   local rows, right = {}, {}
   for i, entry in ipairs(entries) do
     rows[i] = {
-      entry.model, entry.verdict, progress.count(entry.rows_primary),
+      entry.model, verdict_of(entry), progress.count(entry.rows_primary),
       progress.count(entry.rows_secondary), progress.count(entry.missing),
       progress.count(entry.extra), progress.count(entry.changed), entry.chunks, #entry.columns,
       entry.method, ("%.2f"):format(entry.seconds),
@@ -96,6 +123,10 @@ local function show(entries, details, out)
               "columns", "method", "seconds" }, rows, { right = right, colours = COLOURS })
   for i, entry in ipairs(entries) do
     local lines = details[i] or {}
+    if entry.narrowed and #entry.narrowed > 0 then
+      out.print(("\n%s: compared %s"):format(text.visible(entry.model),
+        text.visible(table.concat(entry.narrowed, "; "))))
+    end
     local total = entry.missing + entry.extra + entry.changed
     if total > 0 then out.print(("\n%s:"):format(text.visible(entry.model))) end
     for _, line in ipairs(lines) do out.print(line) end
@@ -139,7 +170,9 @@ function command.command(args, out)
   out.result { models = entries, verdict = "not_verified" }
   for i, name in ipairs(names) do
     meter:start(name)
-    local report = db:model_of(name):verify { progress = meter:callback() }
+    local report = db:model_of(name):verify {
+      progress = meter:callback(), where = args.where, columns = args.columns, since = args.since,
+    }
     local entry = entry_of(report)
     entries[i], details[i] = entry, first_differences(report)
     if report_file then report:write_jsonl(function(json_text) report_file:write(json_text) end) end

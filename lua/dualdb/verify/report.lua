@@ -161,7 +161,8 @@ function Report:judge(compared)
   self.chunks, self.policies = compared.chunks, compared.policies
   self.coverage = {
     rows_primary = self.rows_primary, rows_secondary = self.rows_secondary, chunks = self.chunks,
-    chunks_not_verified = 0, columns = #self.columns, of_columns = #self.spec.names,
+    chunks_not_verified = 0, columns = #self.columns,
+    of_columns = #(self.spec.whole or self.spec).names,
   }
   self.map = { {
     rows = math.max(self.rows_primary, self.rows_secondary), missing = self.missing,
