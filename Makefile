@@ -36,6 +36,9 @@ PQ_LINK     := $(or $(call pc,--libs,libpq),-lpq)
 XXHASH_FLAGS := $(call pc,--cflags,libxxhash)
 XXHASH_LINK := $(or $(call pc,--libs,libxxhash),-lxxhash)
 
+SQLITE_FLAGS := $(call pc,--cflags,sqlite3)
+SQLITE_LINK := $(or $(call pc,--libs,sqlite3),-lsqlite3)
+
 EDIT_LINK   := $(call pc,--libs,libedit)
 EDIT_FLAGS  := $(if $(EDIT_LINK),-DDD_HAVE_LIBEDIT $(call pc,--cflags,libedit))
 
@@ -49,9 +52,9 @@ DD_CFLAGS   := -std=c11 -D_GNU_SOURCE -fPIC -pthread -Icore $(WARNINGS) $(OPTIMI
                $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all) \
                $(if $(TEST_BUILD),-DDD_TEST_BUILD) \
                -DDD_VERSION='"$(VERSION)"' $(LUA_FLAGS) $(MYSQL_FLAGS) $(PQ_FLAGS) $(XXHASH_FLAGS) \
-               $(EDIT_FLAGS) $(CPPFLAGS) $(CFLAGS)
+               $(SQLITE_FLAGS) $(EDIT_FLAGS) $(CPPFLAGS) $(CFLAGS)
 DD_LDFLAGS  := -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
-DB_LINK     := $(MYSQL_LINK) $(PQ_LINK) $(XXHASH_LINK) -lm
+DB_LINK     := $(MYSQL_LINK) $(PQ_LINK) $(XXHASH_LINK) $(SQLITE_LINK) -lm
 
 # ---- sources ----
 

@@ -24,6 +24,7 @@ dependencies = {
 external_dependencies = {
   PQ = { library = "pq" },
   XXHASH = { library = "xxhash" },
+  SQLITE = { library = "sqlite3" },
 }
 build = {
   type = "make",

@@ -3,6 +3,7 @@
 #
 #   - the direction of dependencies in core/: base <- row <- db <- pair <- bind <- app
 #   - <mysql.h> only in core/db/mysql*, <libpq-fe.h> only in core/db/postgres*
+#   - <sqlite3.h> only in core/bind/sqlite.c
 #   - Lua's headers only in core/bind and core/app
 #   - base, row and db do not know of a pair: they never say "primary" or "secondary"
 #     (a primary key is something else)
@@ -47,6 +48,9 @@ includes() {
         }
         name ~ /(^|\/)(libpq-.*|pg_config.*|postgres_ext)\.h$/ && FILENAME !~ /^core\/db\/postgres/ {
             finding("only core/db/postgres*.c may include " name)
+        }
+        name == "sqlite3.h" && FILENAME != "core/bind/sqlite.c" {
+            finding("only core/bind/sqlite.c may include " name)
         }
         name ~ /(^|\/)(lua|lauxlib|lualib|luaconf)\.h$/ && FILENAME !~ /^core\/(bind|app)\// {
             finding("only core/bind and core/app may include " name)

@@ -23,7 +23,7 @@ packages_of() {
     case $1 in
     build)
         echo "gcc libc6-dev make pkg-config|pkgconf lua5.4 liblua5.4-dev libpq-dev" \
-            "libmariadb-dev|libmysqlclient-dev libxxhash-dev libedit-dev" \
+            "libmariadb-dev|libmysqlclient-dev libxxhash-dev libsqlite3-dev libedit-dev" \
             "lua-cjson lua-dkjson lua-argparse" ;;
     servers)
         echo "mariadb-server-core|mysql-server-core|mysql-server-core-8.0" \
@@ -46,7 +46,7 @@ needs_of() {
     case $1 in
     build)
         echo "c:cc|c:gcc c:make c:pkg-config c:lua5.4|c:lua54|c:lua p:lua5.4|p:lua-5.4|p:lua54|p:lua" \
-            "p:libpq p:libmariadb|p:mariadb|p:mysqlclient p:libxxhash p:libedit" \
+            "p:libpq p:libmariadb|p:mariadb|p:mysqlclient p:libxxhash p:sqlite3 p:libedit" \
             "l:cjson l:dkjson l:argparse" ;;
     servers) echo "c:mariadbd|c:mysqld c:mariadb|c:mysql c:postgres c:initdb c:psql" ;;
     test) echo "c:busted c:luacheck" ;;

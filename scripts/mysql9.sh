@@ -18,7 +18,7 @@ case $tree in
 server) include=mysql-server-core,mysql-client-core ;;
 client)
     include=gcc,libc6-dev,make,pkg-config,libmysqlclient-dev,libpq-dev,lua5.4,liblua5.4-dev
-    include+=,libxxhash-dev,libedit-dev,lua-cjson,lua-dkjson,lua-argparse ;;
+    include+=,libxxhash-dev,libsqlite3-dev,libedit-dev,lua-cjson,lua-dkjson,lua-argparse ;;
 *)
     echo "usage: scripts/mysql9.sh [server|client]" >&2
     exit 2 ;;

@@ -11,6 +11,7 @@
 #include "bind/error.h"
 #include "bind/jobs.h"
 #include "bind/rows.h"
+#include "bind/sqlite.h"
 #include "bind/system.h"
 #include "bind/value.h"
 #include "bind/worker.h"
@@ -38,6 +39,7 @@ int luaopen_dualdb_core(lua_State *L) {
     dd_open_background(L);
     dd_open_breaker(L);
     dd_open_classify(L);
+    dd_open_sqlite(L);
     dd_open_system(L);
     return 1;
 }
