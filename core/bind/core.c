@@ -9,6 +9,7 @@
 #include "bind/crossing.h"
 #include "bind/dual.h"
 #include "bind/error.h"
+#include "bind/files.h"
 #include "bind/jobs.h"
 #include "bind/rows.h"
 #include "bind/sqlite.h"
@@ -40,6 +41,7 @@ int luaopen_dualdb_core(lua_State *L) {
     dd_open_breaker(L);
     dd_open_classify(L);
     dd_open_sqlite(L);
+    dd_open_files(L);
     dd_open_system(L);
     return 1;
 }

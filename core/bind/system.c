@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,6 +132,17 @@ static int core_user_id(lua_State *L) {
     return 1;
 }
 
+/* user_name(): of the user that the process acts as; its number where there is no name */
+static int core_user_name(lua_State *L) {
+    char text[4096];
+    struct passwd entry, *found = NULL;
+    if (getpwuid_r(geteuid(), &entry, text, sizeof text, &found) || !found)
+        lua_pushfstring(L, "%d", (int)geteuid());
+    else
+        lua_pushstring(L, found->pw_name);
+    return 1;
+}
+
 static int raise_file(lua_State *L, const char *path, const char *what) {
     dd_err err;
     (void)dd_fail(&err, DD_CONFIG, "%s cannot be %s: %s", path, what, strerror(errno));
@@ -212,6 +224,7 @@ static const luaL_Reg functions[] = {
     {"hostname", core_hostname},
     {"exec", core_exec},
     {"user_id", core_user_id},
+    {"user_name", core_user_name},
     {"make_directory", core_make_directory},
     {"write_file_atomic", core_write_file_atomic},
     {NULL, NULL},

@@ -274,6 +274,21 @@ function METHODS:quarantine()
   return require("dualdb.quarantine").of(self)
 end
 
+--- The newest run records, newest first; see dualdb.runs.
+---@param most integer|nil   default all
+---@return dualdb.RunRecord[]
+function METHODS:runs(most)
+  return require("dualdb.runs").list(self, most)
+end
+
+--- One run record; a usage error when there is none.
+---@param id integer
+---@return dualdb.RunRecord
+function METHODS:run(id)
+  if math.type(id) ~= "integer" then errors.usage("run: the number of a run expected") end
+  return require("dualdb.runs").get(self, id)
+end
+
 --- What one side has and the other still lacks: :status(models), :list(models) and
 --- :replay(options).
 ---@return dualdb.Journal

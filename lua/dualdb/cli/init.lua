@@ -14,7 +14,7 @@ local cli = {}
 --- In the order of `dualdb help`.
 local COMMANDS = {
   "run", "setup", "health", "models", "schema", "sync", "verify", "repair", "journal", "recover",
-  "quarantine", "shell", "sandbox", "help",
+  "quarantine", "runs", "shell", "sandbox", "help",
 }
 
 local function load_commands()
