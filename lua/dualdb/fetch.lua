@@ -138,10 +138,11 @@ end
 --- its policies: canonical row -> the row that the secondary shall hold; nil when it is left out;
 --- nil, the column's name and the reason when the secondary cannot hold it.
 ---@param spec dualdb.Spec
+---@param crossing any|nil   one that counts; default: that of single rows
 ---@return fun(packed: string): string|nil, string|nil, string|nil
-function fetch.crosser(spec)
+function fetch.crosser(spec, crossing)
   local transform = fetch.transform(spec)
-  local crossing = fetch.crossing(spec)
+  crossing = crossing or fetch.crossing(spec)
   return function(packed)
     local changed = packed
     if transform then changed = transform(packed) end

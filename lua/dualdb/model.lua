@@ -134,13 +134,15 @@ end
 
 ---@class dualdb.VerifyOptions: dualdb.Narrowing
 ---@field progress function|nil
+---@field sample integer|nil       compare so many rows, drawn from all that either side has
+---@field seed integer|nil         of the drawing, to draw the same again
 
 --- Compares the two tables. What the databases do wrong is in the verdict; nothing is written.
 ---@param options dualdb.VerifyOptions|nil
 ---@return dualdb.Report
 function Model:verify(options)
   options = check_options("verify", options, {
-    progress = true, where = true, columns = true, since = true,
+    progress = true, where = true, columns = true, since = true, sample = true, seed = true,
   })
   self.db:model_definition(self.name)
   return require("dualdb.verify").run(self.db, self.name, options)

@@ -32,7 +32,8 @@ end
 --- Judges one key by its rows as they are now: nil when they are the same, else the difference, and
 --- what it is remembered by. A comparison that a condition narrows is about the rows for which it
 --- holds: when it holds on no side there is no difference, when on one side only there is one.
-local function judge(spec, cross, key, a, b)
+---@return dualdb.Found|nil, string|nil
+function recheck.judge(spec, cross, key, a, b)
   local here, there = true, true
   if spec.condition then
     a, here = narrow.test(spec, a)
@@ -63,7 +64,7 @@ local function look(conns, spec, waiting, real)
     local after = core.clock()
     for i = from, last do
       local item, key = waiting[i], keys[i]
-      local found, seen = judge(spec, cross, key, primary[key], secondary[key])
+      local found, seen = recheck.judge(spec, cross, key, primary[key], secondary[key])
       if found then
         if item.seen ~= seen then
           left[#left + 1] = { key = key, seen = seen, since = after }

@@ -6,6 +6,7 @@ local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local narrow = require "dualdb.verify.narrow"
 local Report = require "dualdb.verify.report"
+local sample = require "dualdb.verify.sample"
 local Spool = require "dualdb.spool"
 local stream = require "dualdb.verify.stream"
 
@@ -37,8 +38,8 @@ local function compare(db, spec, report, options)
     db.primary:release(conns.primary)
     db.secondary:release(conns.secondary)
   end })
-  local progress = options.progress
-  local compared = stream.compare {
+  local progress, drawing = options.progress, sample.options(options)
+  local job = {
     db = db, spec = spec, report = report, conns = conns, filter = spec.filter,
     suspect = function(kind, key, primary, secondary)
       seen:add { kind = kind, key = key, primary = primary, secondary = secondary }
@@ -49,8 +50,10 @@ local function compare(db, spec, report, options)
                  differences = so_far.differences }
     end,
   }
+  local compared = drawing and sample.compare(job, drawing) or stream.compare(job)
   confirm.all(report, conns, seen:each(), core.clock())
   report:judge(compared)
+  sample.conclude(report)
 end
 
 --- Compares the two tables of a model. Never raises for what the databases do: an error makes the

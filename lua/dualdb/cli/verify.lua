@@ -5,6 +5,7 @@ local json = require "dualdb.json"
 local crossed = require "dualdb.cli.crossed"
 local progress = require "dualdb.progress"
 local quarantine = require "dualdb.quarantine"
+local quantity = require "dualdb.cli.quantity"
 local ReportFile = require "dualdb.cli.report_file"
 local select_models = require "dualdb.cli.select"
 local text = require "dualdb.cli.text"
@@ -20,6 +21,12 @@ local SHOWN = 5
 local function report_path(path)
   if path:match("[^/]%.jsonl$") then return path end
   return nil, ("option '--report': %s does not end in .jsonl"):format(path)
+end
+
+local function seed(word)
+  local number = word:match "^%-?%d+$" and math.tointeger(tonumber(word))
+  if number then return number end
+  return nil, ("option '--seed': '%s' is not a whole number"):format(word)
 end
 
 local function column_names(list)
@@ -39,6 +46,10 @@ function command.add_to_parser(cmd)
     :argname("LIST"):convert(column_names)
   cmd:option("--since", "compare only the rows whose watermark is of this time (ISO) or of as long "
     .. "ago (90s, 30m, 2h, 7d) or later"):argname("TIME")
+  cmd:option("--sample", "compare only so many rows, drawn from all that either side has")
+    :argname("N"):convert(quantity.count "--sample")
+  cmd:option("--seed", "draw the same rows again: the number that the sample was drawn with")
+    :argname("S"):convert(seed)
   cmd:option("--report", "write every difference there, one JSON object a line")
     :argname("FILE.jsonl"):convert(report_path)
 end
@@ -97,15 +108,15 @@ end
 
 --- The verdict with what it is about, when that is not the whole table.
 local function verdict_of(entry)
+  if entry.sample then return entry.verdict .. " (sample)" end
   return entry.narrowed and #entry.narrowed > 0 and entry.verdict .. " (narrowed)" or entry.verdict
 end
 
 local CODE = { equal = 0, different = 1, not_verified = 8 }
-local COLOURS = {
-  equal = "green", ["equal (narrowed)"] = "green", different = "red",
-  ["different (narrowed)"] = "red", not_verified = "yellow",
-  ["not_verified (narrowed)"] = "yellow",
-}
+local COLOURS = {}
+for verdict, colour in pairs { equal = "green", different = "red", not_verified = "yellow" } do
+  for _, part in ipairs { "", " (narrowed)", " (sample)" } do COLOURS[verdict .. part] = colour end
+end
 
 local function show(entries, details, out)
   local rows, right = {}, {}
@@ -126,6 +137,10 @@ local function show(entries, details, out)
     if entry.narrowed and #entry.narrowed > 0 then
       out.print(("\n%s: compared %s"):format(text.visible(entry.model),
         text.visible(table.concat(entry.narrowed, "; "))))
+    end
+    if entry.sample then
+      out.print(("  drawn %s, with --seed %d"):format(entry.sample.drawn_by, entry.sample.seed))
+      if entry.sample.confidence then out.print("  " .. entry.sample.confidence) end
     end
     local total = entry.missing + entry.extra + entry.changed
     if total > 0 then out.print(("\n%s:"):format(text.visible(entry.model))) end
@@ -172,6 +187,7 @@ function command.command(args, out)
     meter:start(name)
     local report = db:model_of(name):verify {
       progress = meter:callback(), where = args.where, columns = args.columns, since = args.since,
+      sample = args.sample, seed = args.seed,
     }
     local entry = entry_of(report)
     entries[i], details[i] = entry, first_differences(report)

@@ -48,6 +48,7 @@ local Spool = require "dualdb.spool"
 ---@field map dualdb.MapEntry[]    the key space in at most 1,000 parts
 ---@field coverage dualdb.Coverage what the verdict rests on
 ---@field narrowed string[]        what the comparison was narrowed to, as texts; empty: nothing
+---@field sample dualdb.Sample|nil
 ---@field run string|nil           the id of its run record
 ---@field seconds number
 local Report = {}
