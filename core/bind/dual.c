@@ -88,6 +88,13 @@ static int core_dual(lua_State *L) {
 
 /* ---- statements ---- */
 
+/* dual:ready(): before the primary's connection is used for a statement that is not sent from here */
+static int dual_ready(lua_State *L) {
+    dd_err err;
+    if (dd_dual_ready(open_dual(L)->dual, &err)) return dd_raise(L, &err);
+    return 0;
+}
+
 /* dual:primary(sql, kinds, row) -> result */
 static int dual_primary(lua_State *L) {
     lua_dual *self = open_dual(L);
@@ -304,7 +311,8 @@ static int core_broken(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"primary", dual_primary},     {"secondary", dual_secondary}, {"execute", dual_execute},
+    {"ready", dual_ready},         {"primary", dual_primary},     {"secondary", dual_secondary},
+    {"execute", dual_execute},
     {"send", dual_send},           {"guard", dual_guard},         {"settle", dual_settle},
     {"mismatches", dual_mismatches}, {"savepoint", dual_savepoint}, {"back_to", dual_back_to},
     {"prepare", dual_prepare},     {"decide", dual_decide},       {"finish", dual_finish},

@@ -136,14 +136,24 @@ static dd_status send_statement(dd_conn *base, const char *sql, const dd_value *
     dd_mysql *conn = (dd_mysql *)base;
     conn->result = (dd_result){0};
     /* BEGIN, XA and others cannot be prepared everywhere, and nothing is gained for the rest. */
-    if (count == 0) return dd_mysql_run(conn, sql, err);
-    return send_prepared(conn, sql, params, count, err);
+    if (count > 0) return send_prepared(conn, sql, params, count, err);
+    if (dd_mysql_enter(conn, sql, err) != DD_OK) return DD_FAIL;
+    if (mysql_send_query(conn->client, sql, strlen(sql)) != 0)
+        return dd_mysql_leave(conn, NULL, false, err);
+    conn->under_way = true;
+    return DD_OK;
 }
 
 static dd_status finish_statement(dd_conn *base, dd_result *result, dd_err *err) {
-    (void)err;
-    *result = ((dd_mysql *)base)->result;
-    return DD_OK;
+    dd_mysql *conn = (dd_mysql *)base;
+    dd_status status = DD_OK;
+    if (conn->under_way) {
+        bool ok = mysql_read_query_result(conn->client) == 0 && dd_mysql_drain(conn);
+        conn->under_way = false;
+        status = dd_mysql_leave(conn, NULL, ok, err);
+    }
+    *result = conn->result;
+    return status;
 }
 
 /* ---- the connection ---- */

@@ -72,6 +72,7 @@ typedef struct dd_mysql {
     bool reads;              /* the call in flight only reads */
     bool harmless;           /* it leaves nothing behind, whatever became of it */
     bool autocommit;         /* it began outside a transaction */
+    bool under_way;          /* it was sent, and its answer has to be read */
     atomic_bool canceled;    /* dd_conn_cancel asked for its end */
     atomic_bool streaming;   /* a stream is open: there is something to cancel between calls too */
     dd_result result;        /* of the last send */
@@ -101,7 +102,8 @@ void dd_mysql_guard_login(void);
  * client logs in. */
 void dd_mysql_must_encrypt(MYSQL *client, bool *refused);
 
-/* mysql_call.c: every call that waits for the server is between enter and leave. */
+/* mysql_call.c: every call that waits for the server is between enter and leave, which need not be
+ * one function of the driver. */
 
 /* True when the server has closed the connection while it was idle. */
 bool dd_mysql_hung_up(const dd_mysql *conn);

@@ -29,6 +29,7 @@ struct dd_dual {
         uint32_t number;
     } sent[UNDER_WAY];
     unsigned sent_count;
+    bool deciding;             /* the primary was sent the decision row, and has not answered */
     dd_buf mismatches;         /* of uint32_t */
 };
 
@@ -138,27 +139,35 @@ static bool statement_under_way(const dd_dual *dual) {
 
 /* ---- beginning ---- */
 
-static dd_status insert_decision(dd_dual *dual, const char *sql, dd_err *err) {
-    const dd_value gid = {.kind = DD_KIND_TEXT, .data = (const uint8_t *)dual->gid,
-                          .length = (uint32_t)strlen(dual->gid)};
+/* The primary's session is free when the decision row is in. */
+static dd_status take_decision(dd_dual *dual, dd_err *err) {
     dd_result result;
-    if (protocols[dual->protocol].decides == PRIMARY)
-        return dd_conn_execute(dual->side[PRIMARY], sql, &gid, 1, &result, err);
-    return queue(dual, sql, &gid, 1, OPENING, -1, 0, err);
+    if (!dual->deciding) return DD_OK;
+    dual->deciding = false;
+    return dd_conn_finish(dual->side[PRIMARY], &result, err) ? failed(dual, err) : DD_OK;
+}
+
+/* The primary inserts it while the secondary begins and the caller gets its first statement ready. */
+static dd_status send_decision(dd_dual *dual, const char *sql, dd_err *err) {
+    if (dd_conn_send(dual->side[PRIMARY], sql, NULL, 0, err)) return DD_FAIL;
+    dual->deciding = true;
+    return DD_OK;
 }
 
 static dd_status begin(dd_dual *dual, const dd_dual_settings *settings, dd_err *err) {
     dd_result result;
+    const bool primary_decides = protocols[dual->protocol].decides == PRIMARY;
+    if (primary_decides && send_decision(dual, settings->decision, err)) return DD_FAIL;
     if (dual->side[SECONDARY]) {
         if (queue(dual, "begin", NULL, 0, OPENING, -1, 0, err)) return DD_FAIL;
         if (settings->opening &&
             queue(dual, settings->opening, NULL, 0, OPENING, -1, 0, err))
             return DD_FAIL;
     }
-    if (insert_decision(dual, settings->decision, err)) return DD_FAIL;
     /* When the secondary decides, a server that has to wake up must not do so while locks are held
      * on the primary. */
-    if (protocols[dual->protocol].decides == SECONDARY && dd_dual_settle(dual, &result, err))
+    if (!primary_decides && (queue(dual, settings->decision, NULL, 0, OPENING, -1, 0, err) ||
+                             dd_dual_settle(dual, &result, err)))
         return DD_FAIL;
     dd_step_done(protocols[dual->protocol].begun);
     if (protocols[dual->protocol].prepares != PRIMARY) return DD_OK;
@@ -197,9 +206,14 @@ dd_status dd_dual_begin(const dd_dual_settings *settings, dd_dual **out, dd_err 
 
 /* ---- statements ---- */
 
+dd_status dd_dual_ready(dd_dual *dual, dd_err *err) {
+    if (check_state(dual, DD_DUAL_OPEN, err)) return DD_FAIL;
+    return take_decision(dual, err);
+}
+
 dd_status dd_dual_primary(dd_dual *dual, const char *sql, const dd_value *params, unsigned count,
                           dd_result *result, dd_err *err) {
-    if (check_state(dual, DD_DUAL_OPEN, err)) return DD_FAIL;
+    if (dd_dual_ready(dual, err)) return DD_FAIL;
     if (dd_conn_execute(dual->side[PRIMARY], sql, params, count, result, err))
         return failed(dual, err);
     dd_step_done(protocols[dual->protocol].written);
@@ -251,7 +265,7 @@ static dd_status on_both(dd_dual *dual, const char *verb, const char *name, dd_e
 
 dd_status dd_dual_savepoint(dd_dual *dual, const char *name, dd_err *err) {
     dd_result result;
-    if (check_state(dual, DD_DUAL_OPEN, err) || dd_dual_settle(dual, &result, err)) return DD_FAIL;
+    if (dd_dual_ready(dual, err) || dd_dual_settle(dual, &result, err)) return DD_FAIL;
     return on_both(dual, "savepoint", name, err);
 }
 
@@ -271,7 +285,7 @@ dd_status dd_dual_back_to(dd_dual *dual, const char *name, dd_err *err) {
 
 dd_status dd_dual_prepare(dd_dual *dual, dd_err *err) {
     dd_result result;
-    if (check_state(dual, DD_DUAL_OPEN, err)) return DD_FAIL;
+    if (dd_dual_ready(dual, err)) return DD_FAIL;
     if (dual->protocol == DD_DUAL_A1 && !dd_broken("no_prepare")) {
         dd_branch_text text;
         dd_branch_sql(dd_conn_driver(dual->side[SECONDARY]), DD_BRANCH_PREPARE, dual->gid, &text);
@@ -320,7 +334,7 @@ dd_status dd_dual_decide(dd_dual *dual, bool *doubtful, dd_err *err) {
     };
     dd_result result;
     *doubtful = false;
-    if (check_state(dual, DD_DUAL_OPEN, err)) return DD_FAIL;
+    if (dd_dual_ready(dual, err)) return DD_FAIL;
     if (dual->protocol == DD_DUAL_A2 && prepare_primary(dual, err)) return DD_FAIL;
     dual->state = DD_DUAL_READY;
     dd_conn *decider = dual->side[protocols[dual->protocol].decides];
@@ -413,7 +427,9 @@ static bool roll_back_branch(dd_dual *dual, int side) {
 
 void dd_dual_rollback(dd_dual *dual, bool *prepared) {
     bool left = false;
+    dd_err ignored;
     if (prepared) *prepared = false;
+    if (take_decision(dual, &ignored)) dual->state = DD_DUAL_FAILED;
     if (dual->state == DD_DUAL_IN_DOUBT) {
         /* A COMMIT that failed on a living connection is not tried again by the server. What is
          * prepared waits for the decision; what is not can be had from the journal. */

@@ -58,8 +58,7 @@ typedef struct dd_dual_settings {
     dd_conn *primary, *secondary;   /* NULL for a side that takes no part */
     dd_dual_protocol protocol;
     const char *gid;                /* valid (db/branch.h); copied */
-    const char *decision;           /* inserts the decision row where the protocol decides; the gid is
-                                       its parameter */
+    const char *decision;           /* inserts the gid's decision row where the protocol decides */
     const char *opening;            /* the secondary's first statement, or NULL */
     bool lenient;                   /* a different number of rows is noted, not refused */
 } dd_dual_settings;
@@ -71,6 +70,9 @@ typedef struct dd_dual_settings {
 DD_MUST_CHECK dd_status dd_dual_begin(const dd_dual_settings *settings, dd_dual **out,
                                       dd_err *err);
 
+/* The primary's session can be used: its first statement, the decision row, is through. Its failure
+ * is that of the dual write. */
+DD_MUST_CHECK dd_status dd_dual_ready(dd_dual *dual, dd_err *err);
 /* Runs a statement on the primary and waits for it. */
 DD_MUST_CHECK dd_status dd_dual_primary(dd_dual *dual, const char *sql, const dd_value *params,
                                         unsigned count, dd_result *result, dd_err *err);

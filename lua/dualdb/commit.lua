@@ -90,8 +90,9 @@ end
 function commit.prepare(tx)
   heartbeat.ride(tx)
   local side = JOURNALS[tx.mode]
-  if side then enter(tx, side) end
+  -- The secondary answers while the primary takes the entries.
   if tx.primary and tx.secondary then tx.dual:guard(ANY_ENTRY) end
+  if side then enter(tx, side) end
   tx.dual:prepare()
   local mismatched, guarded = tx.dual:mismatches()
   if guarded then check_other_journal(tx) end

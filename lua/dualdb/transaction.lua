@@ -85,6 +85,7 @@ end
 --- server may have rolled back more than this statement.
 function Transaction:call(side, method, ...)
   local conn = self[side]
+  if side == "primary" then self.dual:ready() end
   local results = table.pack(pcall(conn[method], conn, ...))
   if results[1] then return table.unpack(results, 2, results.n) end
   self.dual:fail()

@@ -17,10 +17,10 @@ local write = {}
 
 -- ---- beginning ----
 
-local INSERT = "insert into dualdb_decision (gid, outcome, session) values (?, 'C', %s)"
-local DECISION = {
-  primary = INSERT:format("connection_id()"), secondary = INSERT:format("pg_backend_pid()"),
-}
+--- A gid has letters, digits, _ and - alone. Sent as text, for that the primary does not have to be
+--- waited for.
+local DECISION = "insert into dualdb_decision (gid, outcome, session) values ('%s', 'C', %s)"
+local SESSION = { primary = "connection_id()", secondary = "pg_backend_pid()" }
 
 --- Settings of the secondary's transaction, in one statement. The name is for those who look for
 --- the session of a gid; what a pooler would keep for the next client is not touched.
@@ -54,7 +54,8 @@ local function begin(db, parts, deadline)
   end
   local dual = core.dual {
     protocol = parts.mode, gid = gid, primary = parts.primary, secondary = parts.secondary,
-    decision = DECISION[decider], opening = parts.secondary and opening(db, gid, parts.mode, left),
+    decision = DECISION:format(gid, SESSION[decider]),
+    opening = parts.secondary and opening(db, gid, parts.mode, left),
     lenient = db.policy.preset ~= "strict",
   }
   return Transaction.new {
