@@ -122,12 +122,12 @@ $(BUILD)/spec/proxy: $(PROXY_OBJ) $(ENGINE_OBJ)
 	$(Q)$(CC) $(DD_CFLAGS) -o $@ $^ $(DD_LDFLAGS) $(DB_LINK)
 
 # What benchmarks run beside dualdb.
-BENCH_BIN   := $(BUILD)/spec/reference_copy $(BUILD)/spec/measured
+BENCH_BIN   := $(addprefix $(BUILD)/spec/,reference_copy reference_read measured)
 
 $(BENCH_BIN): $(BUILD)/spec/%: spec/bench/%.c $(ENGINE_OBJ) Makefile
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  CC    $<")
-	$(Q)$(CC) $(DD_CFLAGS) -MMD -MP -o $@ $< $(ENGINE_OBJ) $(DD_LDFLAGS) $(DB_LINK)
+	$(Q)$(CC) $(DD_CFLAGS) -Ispec -MMD -MP -o $@ $< $(ENGINE_OBJ) $(DD_LDFLAGS) $(DB_LINK)
 
 # The crash matrix is printed at its end.
 faults: ## kill, stop and cut a dual write, its servers and its network at every step

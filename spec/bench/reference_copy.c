@@ -18,74 +18,16 @@
  * Only MariaDB's client library hands over values as they are on the wire.
  */
 
-#include <libpq-fe.h>
-#include <mysql.h>
-#include <pthread.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "bench/reference.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
-
-#ifndef LIBMARIADB
-#error "the reference program is for MariaDB Connector/C: make MYSQL=mariadb"
-#endif
 
 enum { STREAMS = 2, COLUMNS = 9, PIECE = 64 * 1024 };
 
 /* Days and microseconds from 1970-01-01 to PostgreSQL's 2000-01-01. */
 #define EPOCH_DAYS 10957
 #define US_PER_DAY INT64_C(86400000000)
-
-/* Nothing here is worth going on after. The servers' messages have no password in them. */
-__attribute__((format(printf, 1, 2))) _Noreturn static void fail(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("reference_copy: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    exit(1);
-}
-
-/* ---- connections ---- */
-
-static const char *environment(const char *name) {
-    const char *value = getenv(name);
-    if (!value) fail("%s is not set", name);
-    return value;
-}
-
-/* mysql://user:password@host:port/database, with nothing in it that is percent-encoded. */
-static MYSQL *connect_mysql(void) {
-    char user[64], password[128], host[128], database[64];
-    unsigned port;
-    if (sscanf(environment("DUALDB_PRIMARY_URL"), "mysql://%63[^:]:%127[^@]@%127[^:]:%u/%63[^?]",
-               user, password, host, &port, database) != 5)
-        fail("DUALDB_PRIMARY_URL is not of the form that the sandbox gives it");
-    MYSQL *mysql = mysql_init(NULL);
-    /* As dualdb does by itself: TLS where the server has it. */
-    const my_bool ask = 1, check = 0;
-    mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &ask);
-    mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &check);
-    mysql_options(mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-    if (!mysql_real_connect(mysql, host, user, password, database, port, NULL, 0))
-        fail("primary: %s", mysql_error(mysql));
-    return mysql;
-}
-
-static PGconn *connect_postgres(void) {
-    PGconn *pg = PQconnectdb(environment("DUALDB_SECONDARY_URL"));
-    if (PQstatus(pg) != CONNECTION_OK) fail("secondary: %s", PQerrorMessage(pg));
-    return pg;
-}
-
-static void execute(PGconn *pg, const char *sql) {
-    PGresult *result = PQexec(pg, sql);
-    if (PQresultStatus(result) != PGRES_COMMAND_OK) fail("secondary: %s", PQerrorMessage(pg));
-    PQclear(result);
-}
 
 /* ---- one row ---- */
 
@@ -269,11 +211,6 @@ static void *copy_half(void *argument) {
     mysql_close(mysql);
     PQfinish(pg);
     return NULL;
-}
-
-static void start(pthread_t *thread, void *(*run)(void *), void *argument) {
-    int failed = pthread_create(thread, NULL, run, argument);
-    if (failed) fail("a thread could not be started: %s", strerror(failed));
 }
 
 /* Cuts the keys in the middle. */
