@@ -1,32 +1,13 @@
 --- A chunk of a refresh: a range of keys of both sides is compared, the primary's rows share-locked
 --- until the secondary has committed what differs. Rows that are equal are not written.
 
+local chunk_end = require "dualdb.sync.chunk_end"
 local core = require "dualdb.core"
-local fetch = require "dualdb.fetch"
 local key_range = require "dualdb.sync.key_range"
 local merge = require "dualdb.sync.merge"
 local policies = require "dualdb.policies"
 
 local refresh = {}
-
---- Keys among which one is looked for that the secondary can hold, too.
-local LOOKED_AT = 1000
-
---- The key of the last row of the chunk, found without a lock: rows may come and go before it is
---- compared. nil when it is the range's last chunk. The secondary must be able to read the key.
-local function chunk_end(conn, task, range, limit)
-  local spec, builder = task.spec, task.spec.statements.primary
-  local condition, kinds, values = key_range.condition(builder, spec.key_kinds, range.reached,
-    range.through)
-  for _, count in ipairs { 1, LOOKED_AT } do
-    local found = conn:fetch(("select %s from %s%s order by %s limit %d offset %d"):format(
-      builder:key_list(), builder.table, condition and " where " .. condition or "",
-      builder:key_list(), count, limit - 1), kinds, values, spec.key_kinds)
-    local crossable = fetch.crossable_keys(spec, found)[1]
-    if crossable or not found[1] then return crossable end
-  end
-  return nil
-end
 
 local function query(spec, side, condition, lock)
   local builder = spec.statements[side]
@@ -43,7 +24,8 @@ function refresh.begin(lane, task, range)
     crossing = policies.crossing(spec),
   }
   lane.work = work
-  work.through = chunk_end(lane:conn "primary", task, range, work.limit)
+  work.through = chunk_end.find(lane:conn "primary", spec, "primary", range, work.limit,
+    task.options.chunk_rows)
   local through = work.through or range.through
   local primary_condition, kinds, values = key_range.condition(spec.statements.primary,
     spec.key_kinds, range.reached, through)
@@ -90,6 +72,7 @@ function refresh.finish(lane)
   task:check_journal(secondary)
   task:note(secondary, after, counts)
   lane:commit_chunk()
+  chunk_end.note(task.spec, range, work.through, counts.rows)
   range.reached, range.done = after.reached, after.done
   return counts
 end

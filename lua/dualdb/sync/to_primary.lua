@@ -3,6 +3,7 @@
 --- transactions of the secondary are waited for, so that what it does not show is not there; then
 --- its rows are read, and the primary commits them with its checkpoint.
 
+local chunk_end = require "dualdb.sync.chunk_end"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local key_range = require "dualdb.sync.key_range"
@@ -14,16 +15,6 @@ local to_primary = { load = {}, refresh = {} }
 
 --- Seconds that older transactions of the secondary are waited for.
 local HORIZON = 5
-
---- The key of the chunk's last row on the secondary; nil when it is the range's last chunk.
-local function chunk_end(conn, task, range, limit)
-  local spec, builder = task.spec, task.spec.statements.secondary
-  local condition, kinds, values = key_range.condition(builder, spec.key_kinds, range.reached,
-    range.through)
-  return conn:fetch(("select %s from %s%s order by %s limit 1 offset %d"):format(builder:key_list(),
-    builder.table, condition and " where " .. condition or "", builder:key_list(), limit - 1),
-    kinds, values, spec.key_kinds)[1]
-end
 
 --- Locks the rows of a range and the gaps between them. Returns how many rows there are.
 local function lock(conn, task, condition, kinds, values)
@@ -38,7 +29,7 @@ end
 local function enter(lane, task, work)
   local spec, range = task.spec, work.range
   local reader = lane:conn "reader"
-  work.through = chunk_end(reader, task, range, work.limit)
+  work.through = chunk_end.find(reader, spec, "secondary", range, work.limit, true)
   local through = work.through or range.through
   local primary = lane:begin_primary()
   -- The secondary's rows keep its own; those of the primary are looked at when all are there.
