@@ -8,6 +8,9 @@ local support = {}
 
 local PROGRAMS = (os.getenv "DUALDB_BIN" or "build/dualdb"):gsub("[^/]+$", "")
 
+--- The command itself.
+support.command = PROGRAMS .. "dualdb"
+
 ---@param name string   of a program that `make bench-programs` makes
 function support.program(name) return PROGRAMS .. "spec/" .. name end
 
@@ -48,7 +51,7 @@ end
 --- Runs `dualdb ... --json`, which must succeed; returns the entry of its one model as well.
 ---@return bench.Run, table
 function support.dualdb(...)
-  local run = support.run(PROGRAMS .. "dualdb", "--json", ...)
+  local run = support.run(support.command, "--json", ...)
   if not run.ok then error(("dualdb failed: %s%s"):format(run.output, run.complaints), 0) end
   return run, cjson.decode(run.output).models[1]
 end
