@@ -61,7 +61,8 @@ DB_LINK     := $(MYSQL_LINK) $(PQ_LINK) $(XXHASH_LINK) $(SQLITE_LINK) -lm
 ENGINE_SRC  := $(wildcard core/base/*.c core/row/*.c core/db/*.c core/pair/*.c)
 BIND_SRC    := $(wildcard core/bind/*.c)
 APP_SRC     := $(wildcard core/app/*.c)
-LUA_SRC     := $(shell find lua -name '*.lua' ! -name '*.d.lua' | LC_ALL=C sort)
+LUA_SRC     := $(shell find lua -name '*.lua' ! -name '*.d.lua' | LC_ALL=C sort) \
+               $(wildcard lua/dualdb/report/page/*)
 
 ENGINE_OBJ  := $(ENGINE_SRC:%.c=$(BUILD)/%.o)
 BIND_OBJ    := $(BIND_SRC:%.c=$(BUILD)/%.o)
@@ -185,7 +186,8 @@ install: all ## install into PREFIX (executable, Lua sources, C module)
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)/dualdb'
 	install -m 755 $(BUILD)/dualdb '$(DESTDIR)$(BINDIR)/dualdb'
 	install -m 755 $(BUILD)/lib/dualdb/core.so '$(DESTDIR)$(LIBDIR)/dualdb/core.so'
-	cd lua && find dualdb -name '*.lua' -exec install -D -m 644 {} '$(DESTDIR)$(LUADIR)/{}' \;
+	cd lua && find dualdb \( -name '*.lua' -o -path '*/report/page/*' \) \
+	    -exec install -D -m 644 {} '$(DESTDIR)$(LUADIR)/{}' \;
 
 uninstall: ## remove what install put there
 	rm -f '$(DESTDIR)$(BINDIR)/dualdb' '$(DESTDIR)$(LIBDIR)/dualdb/core.so'

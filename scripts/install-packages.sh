@@ -6,6 +6,7 @@
 #   build    compiler, make, the client libraries, Lua 5.4 and the Lua modules dualdb uses
 #   servers  MariaDB and PostgreSQL for the sandbox, with their command line clients
 #   test     busted, luacheck, and what the specs use
+#   browser  chromium, in which the specs open report pages
 #   lint     clang, clang-tidy, cppcheck
 #   fuzz     clang, with libFuzzer and the sanitizers
 #   rock     luarocks
@@ -18,6 +19,8 @@
 
 set -eu
 
+groups="build servers test browser lint fuzz rock model mysql9"
+
 # A package, or alternatives of which the first is installed: any one of them will do.
 packages_of() {
     case $1 in
@@ -29,13 +32,14 @@ packages_of() {
         echo "mariadb-server-core|mysql-server-core|mysql-server-core-8.0" \
             "mariadb-client-core|mysql-client-core|mysql-client-core-8.0 postgresql" ;;
     test) echo "lua-busted lua-check lua-filesystem" ;;
+    browser) echo "chromium|chromium-headless-shell" ;;
     lint) echo "clang clang-tidy cppcheck" ;;
     fuzz) echo "clang libclang-rt-14-dev|libclang-rt-dev" ;;
     rock) echo "luarocks" ;;
     model) echo "spin gcc libc6-dev" ;;
     mysql9) echo "debootstrap debian-archive-keyring" ;;
     *)
-        echo "install-packages: unknown group '$1' (build servers test lint fuzz rock model mysql9)" >&2
+        echo "install-packages: unknown group '$1' ($groups)" >&2
         exit 2 ;;
     esac
 }
@@ -50,13 +54,14 @@ needs_of() {
             "l:cjson l:dkjson l:argparse" ;;
     servers) echo "c:mariadbd|c:mysqld c:mariadb|c:mysql c:postgres c:initdb c:psql" ;;
     test) echo "c:busted c:luacheck" ;;
+    browser) echo "c:chromium|c:chromium-headless-shell|c:chromium-browser|c:google-chrome" ;;
     lint) echo "c:clang c:clang-tidy c:cppcheck" ;;
     fuzz) echo "c:clang" ;;
     rock) echo "c:luarocks" ;;
     model) echo "c:spin c:cc|c:gcc" ;;
     mysql9) echo "c:debootstrap" ;;
     *)
-        echo "install-packages: unknown group '$1' (build servers test lint fuzz rock model mysql9)" >&2
+        echo "install-packages: unknown group '$1' ($groups)" >&2
         exit 2 ;;
     esac
 }

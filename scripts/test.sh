@@ -51,7 +51,7 @@ if [ -n "$SPEC" ] && [ ! -e "$SPEC" ]; then
 fi
 
 say "packages"
-scripts/install-packages.sh build servers test || give_up "packages"
+scripts/install-packages.sh build servers test browser || give_up "packages"
 if [ "$SERVERS" = mysql9 ]; then
     scripts/mysql9.sh server || give_up "MySQL 9"
 fi

@@ -18,11 +18,6 @@ local command = {
 --- Differences of a model that are shown; all of them are in the report.
 local SHOWN = 5
 
-local function report_path(path)
-  if path:match("[^/]%.jsonl$") then return path end
-  return nil, ("option '--report': %s does not end in .jsonl"):format(path)
-end
-
 local function seed(word)
   local number = word:match "^%-?%d+$" and math.tointeger(tonumber(word))
   if number then return number end
@@ -50,8 +45,8 @@ function command.add_to_parser(cmd)
     :argname("N"):convert(quantity.count "--sample")
   cmd:option("--seed", "draw the same rows again: the number that the sample was drawn with")
     :argname("S"):convert(seed)
-  cmd:option("--report", "write every difference there, one JSON object a line")
-    :argname("FILE.jsonl"):convert(report_path)
+  cmd:option("--report", "write what was found there: FILE.jsonl has every difference as a line of "
+    .. "JSON, FILE.html is a page to look at"):argname("FILE"):convert(ReportFile.path):count("*")
 end
 
 local function key_text(spec, key)
@@ -180,7 +175,7 @@ end
 function command.command(args, out)
   local names, without_key = select_models.names("verify", args)
   local db, meter = args.db(), progress.new("verify")
-  local report_file <close> = args.report and ReportFile.open(args.report) or nil
+  local report_files <close> = ReportFile.open_all(args.report, db)
   local entries, details = json.array(), {}
   out.result { models = entries, verdict = "not_verified" }
   for i, name in ipairs(names) do
@@ -191,16 +186,20 @@ function command.command(args, out)
     }
     local entry = entry_of(report)
     entries[i], details[i] = entry, first_differences(report)
-    if report_file then report:write_jsonl(function(json_text) report_file:write(json_text) end) end
+    report_files:add(report)
     report.spool:close()
     meter:finish { verdict = entry.verdict, rows = entry.rows_primary }
     if entry.error then out.error(entry.error, name) end
     note_uncovered(entry, out)
     crossed.report(entry, out)
   end
-  for _, name in ipairs(without_key) do entries[#entries + 1] = unkeyed_entry(name) end
-  if report_file then report_file:commit() end
+  for _, name in ipairs(without_key) do
+    local entry = unkeyed_entry(name)
+    entries[#entries + 1] = entry
+    report_files:add(entry)
+  end
   local verdict, code = conclude(entries)
+  report_files:commit(verdict)
   out.result { verdict = verdict }
   show(entries, details, out)
   return code
