@@ -9,24 +9,26 @@ gid.LIMIT = 64
 
 local ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
-local function digits(number, count)
-  local text = {}
-  for i = count, 1, -1 do
-    text[i] = ALPHABET:sub(number % 32 + 1, number % 32 + 1)
-    number = number // 32
-  end
-  return table.concat(text)
+--- Two digits by their value: a gid is made for each write.
+local PAIRS = {}
+for value = 0, 1023 do
+  local high, low = value // 32 + 1, value % 32 + 1
+  PAIRS[value] = ALPHABET:sub(high, high) .. ALPHABET:sub(low, low)
+end
+
+--- The last ten digits of a number.
+local function ten_digits(number)
+  return PAIRS[number >> 40 & 1023] .. PAIRS[number >> 30 & 1023] .. PAIRS[number >> 20 & 1023]
+    .. PAIRS[number >> 10 & 1023] .. PAIRS[number & 1023]
 end
 
 --- Letters and digits that nobody can guess to be the same twice.
 ---@param count integer
 ---@return string
 function gid.random(count)
-  local text = {}
-  for i = 1, count, 5 do
-    text[#text + 1] = digits(math.random(0, (1 << 25) - 1), math.min(5, count - i + 1))
-  end
-  return table.concat(text)
+  local text = ten_digits(math.random(0))
+  while #text < count do text = text .. ten_digits(math.random(0)) end
+  return text:sub(1, count)
 end
 
 local function short(text, limit)
@@ -47,7 +49,7 @@ end
 ---@return string
 function gid.new(prefix, session)
   local head = prefix .. short(core.hostname(), 8) .. "_" .. session
-  local time = digits(core.wall_clock() // 1000, 10)
+  local time = ten_digits(core.wall_clock() // 1000)
   return head:sub(1, gid.LIMIT - 27) .. "_" .. time .. gid.random(16)
 end
 
