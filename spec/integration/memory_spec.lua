@@ -73,6 +73,10 @@ describe("memory for rows of 8 MiB", function()
     found["a verification without differences"] = peak(0, "verify", name)
     secondary:execute(("update %s set n = 1"):format(name))
     found["a verification with every row different"] = peak(1, "verify", name)
+    local report = os.tmpname()
+    found["a report of every row"] = peak(1, "verify", name, "--report", report .. ".jsonl",
+      "--report", report .. ".html")
+    for _, ending in ipairs { "", ".jsonl", ".html" } do os.remove(report .. ending) end
     found["a repair"] = peak(0, "repair", name, "--yes")
     primary:execute(("update %s set n = 2, body = concat(body, 'x')"):format(name))
     found["a sync that compares"] = peak(0, "sync", name, "--full")

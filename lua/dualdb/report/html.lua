@@ -61,24 +61,26 @@ function html.shares(counts, total)
   return shares
 end
 
-local function field_text(kind, field)
-  return core.texts(kind, field)[1]
+--- A column's value as text. One at a time: it may have megabytes.
+local function field_text(spec, packed, index)
+  memory.sweep()
+  local field = core.pick(packed, { index })
+  memory.note(2 * #field)
+  return core.texts(spec.kinds:sub(index, index), field)[1]
 end
 
 local function changed_parts(spec, found)
-  local a, b = core.fields(found.primary), core.fields(found.secondary)
   local changed, same, differs = {}, {}, {}
   for _, index in ipairs(core.differing(found.primary, found.secondary)) do
-    local kind = spec.kinds:sub(index, index)
     differs[index] = true
     changed[#changed + 1] = ("[%d,%s,%s]"):format(index - 1,
-      values.pair(kind, field_text(kind, a[index]), field_text(kind, b[index])))
+      values.pair(spec.kinds:sub(index, index), field_text(spec, found.primary, index),
+        field_text(spec, found.secondary, index)))
   end
-  for index = spec.key_count + 1, #a do
+  for index = spec.key_count + 1, #spec.names do
     if not differs[index] then
-      local kind = spec.kinds:sub(index, index)
       same[#same + 1] = ("[%d,%s]"):format(index - 1,
-        values.one(kind, field_text(kind, a[index]), SAME))
+        values.one(spec.kinds:sub(index, index), field_text(spec, found.primary, index), SAME))
     end
   end
   return (',"changed":[%s],"same":[%s]'):format(table.concat(changed, ","),
@@ -87,9 +89,8 @@ end
 
 local function lonely_row(spec, packed)
   local list = {}
-  for index, field in ipairs(core.fields(packed)) do
-    local kind = spec.kinds:sub(index, index)
-    list[index] = values.one(kind, field_text(kind, field), LONELY)
+  for index in ipairs(spec.names) do
+    list[index] = values.one(spec.kinds:sub(index, index), field_text(spec, packed, index), LONELY)
   end
   return (',"row":[%s]'):format(table.concat(list, ","))
 end
@@ -110,7 +111,6 @@ local function difference_json(spec, found, part)
   elseif lonely then
     text = text .. lonely_row(spec, lonely)
   end
-  memory.note(4 * (#(found.primary or "") + #(found.secondary or "")))
   return text .. "}"
 end
 

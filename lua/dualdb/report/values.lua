@@ -47,8 +47,8 @@ end
 
 -- ---- parts ----
 
-local function characters(kind, text)
-  return kind ~= "x" and utf8.len(text) or #text
+local function characters(kind, text, from, to)
+  return kind ~= "x" and utf8.len(text, from, to) or to - from + 1
 end
 
 local function add_text(parts, kind, text)
@@ -77,7 +77,7 @@ local function add_cut(parts, kind, text, from, to, head, tail)
   local stop, start = from + head, to - tail + 1
   if kind ~= "x" then stop, start = back(text, stop), back(text, start) end
   if stop > from then add_text(parts, kind, text:sub(from, stop - 1)) end
-  parts[#parts + 1] = ("%d"):format(characters(kind, text:sub(stop, start - 1)))
+  parts[#parts + 1] = ("%d"):format(characters(kind, text, stop, start - 1))
   if start <= to then add_text(parts, kind, text:sub(start, to)) end
 end
 
