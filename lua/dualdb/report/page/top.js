@@ -3,6 +3,7 @@
 const SIGNS = { equal: "=", different: "\u2260", not_verified: "?" };
 
 const narrowings = () => [...new Set(models.flatMap((model) => model.narrowed))];
+const sampled = () => models.some((model) => model.sample);
 
 function sentence() {
   const number = allDifferences();
@@ -18,10 +19,12 @@ function sentence() {
     const where = models.length === 1 ? ""
       : ` in ${models.filter(differences).length} of ${plural(models.length, "model")}`;
     const pending = sum("pending") ? `; ${count(sum("pending"))} of them pending` : "";
-    parts.push(`${plural(number, "row")} ${number === 1 ? "differs" : "differ"}${where}: `
+    const rows = narrowings().length ? `${count(number)} of the rows that were compared`
+      : plural(number, "row");
+    parts.push(`${rows} ${number === 1 ? "differs" : "differ"}${where}: `
       + `${kinds.join(", ")}${pending}.`);
   } else if (run.verdict === "equal") {
-    parts.push(narrowings().length || models.some((model) => model.sample)
+    parts.push(narrowings().length
       ? "Every row that was compared is the same on both sides; not all of them were."
       : "Every row is the same on both sides.");
   }
@@ -74,7 +77,8 @@ function top() {
       el("span", {}, run.project)),
     el("div", { class: "hero" },
       el("div", {}, el("h1", {}, VERDICTS[run.verdict],
-        narrowings().length ? el("span", { class: "narrowed" }, " narrowed") : null),
+        narrowings().length ? el("span", { class: "narrowed" },
+          sampled() ? " in a sample" : " where it was compared") : null),
       el("p", { class: "lead" }, sentence())),
       coverage()),
     el("div", { class: "servers" }, server("primary", run.primary),
