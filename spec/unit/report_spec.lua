@@ -111,8 +111,18 @@ describe("report.places", function()
     assert.equal(1, place("ix", { { a = 1, b = "m" } }, { 1, "m" }))
   end)
 
+  it("finds it also where a part that could not be read stands behind all others", function()
+    local spec = { ordered = true, key_kinds = "i", key_count = 1, key_names = { "a" } }
+    local find = places.of(spec, { { last = { a = 10 } }, {}, { last = { a = 20 } } })
+    assert.equal(1, find(core.pack("i", { 10 })))
+    assert.equal(3, find(core.pack("i", { 11 })))
+    assert.equal(2, find(core.pack("i", { 21 })))
+  end)
+
   it("does not guess where parts are no ranges of the key", function()
     local spec = { ordered = false, key_kinds = "t", key_count = 1, key_names = { "a" } }
+    assert.is_nil(places.of(spec, { {}, {} })(core.pack("t", { "x" })))
+    spec.ordered = true
     assert.is_nil(places.of(spec, { {}, {} })(core.pack("t", { "x" })))
     assert.equal(1, places.of(spec, { {} })(core.pack("t", { "x" })))
   end)

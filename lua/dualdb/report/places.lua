@@ -51,35 +51,46 @@ local function compare(kinds, a, b)
   return 0
 end
 
---- The last keys of the map's parts as fields, up to the first that is not known.
-local function bounds_of(spec, map)
-  local bounds = {}
+--- The parts by their last keys, which are unpacked; the one without comes last. Nil when there are
+--- several: then they are no ranges.
+local function in_order(spec, map)
+  local order, open = {}, nil
   for i, part in ipairs(map) do
     local packed = places.pack(spec, part.last)
-    if not packed then break end
-    bounds[i] = core.fields(packed)
+    if packed then
+      order[#order + 1] = { part = i, through = core.fields(packed) }
+    elseif open then
+      return nil
+    else
+      open = { part = i }
+    end
   end
-  return bounds
+  table.sort(order, function(a, b) return compare(spec.key_kinds, a.through, b.through) < 0 end)
+  order[#order + 1] = open
+  return order
 end
 
 --- A function that gives the index of the part for a key; nil where that is not known, as in a map
 --- of parts that are no ranges.
 ---@param spec dualdb.Spec
----@param map table[]            parts in the order of their keys
+---@param map dualdb.MapEntry[]
 ---@return fun(key: string): integer|nil
 function places.of(spec, map)
   if #map == 1 then return function() return 1 end end
-  if not spec.ordered then return function() return nil end end
-  local bounds, kinds = bounds_of(spec, map), spec.key_kinds
-  if #bounds < #map - 1 then return function() return nil end end
+  local order = spec.ordered and in_order(spec, map)
+  if not order then return function() return nil end end
   return function(key)
     local fields = core.fields(core.prefix(key, spec.key_count))
-    local low, high = 1, #map  -- the last part takes what no bound holds back
+    local low, high = 1, #order  -- the last part takes what no bound holds back
     while low < high do
       local middle = (low + high) // 2
-      if compare(kinds, fields, bounds[middle]) <= 0 then high = middle else low = middle + 1 end
+      if compare(spec.key_kinds, fields, order[middle].through) <= 0 then
+        high = middle
+      else
+        low = middle + 1
+      end
     end
-    return low
+    return order[low] and order[low].part
   end
 end
 
