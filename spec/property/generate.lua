@@ -417,6 +417,21 @@ local function literal(column)
   return column.make()
 end
 
+local function add(result, column, key)
+  column.key = key
+  column.nullable = not key and chance(0.8)
+  column.name = ("c%d"):format(#result.columns + 1)
+  result.columns[#result.columns + 1] = column
+end
+
+local function fill(result, rows)
+  for i = 1, rows do
+    local row = {}
+    for at, column in ipairs(result.columns) do row[at] = literal(column) end
+    result.rows[i] = row
+  end
+end
+
 ---@param seed integer
 ---@param rows integer
 ---@param product "mysql"|"mariadb"
@@ -425,24 +440,37 @@ function generate.table(seed, rows, product)
   math.randomseed(seed)
   local types = table.move(MORE[product], 1, #MORE[product], #TYPES + 1, { table.unpack(TYPES) })
   local result = { seed = seed, columns = {}, rows = {} }
-  local function add(column, key)
-    column.key = key
-    column.nullable = not key and chance(0.8)
-    column.name = ("c%d"):format(#result.columns + 1)
-    result.columns[#result.columns + 1] = column
-  end
-  for _ = 1, chance(0.25) and 2 or 1 do add(one_of(KEYS)(), true) end
-  for _ = 1, random(1, MOST_COLUMNS) do add(one_of(types)(), false) end
+  for _ = 1, chance(0.25) and 2 or 1 do add(result, one_of(KEYS)(), true) end
+  for _ = 1, random(1, MOST_COLUMNS) do add(result, one_of(types)(), false) end
   if chance(0.4) then
     local column = computed(one_of(result.columns))
-    if column then add(column, false) end
+    if column then add(result, column, false) end
   end
-  for i = 1, rows do
-    local row = {}
-    for at, column in ipairs(result.columns) do row[at] = literal(column) end
-    result.rows[i] = row
-  end
+  fill(result, rows)
   return result
+end
+
+--- Tables that have every type among them, with keys of every type in turn.
+---@param seed integer
+---@param rows integer
+---@param product "mysql"|"mariadb"
+---@return spec.GeneratedTable[]
+function generate.all_types(seed, rows, product)
+  math.randomseed(seed)
+  local types = table.move(MORE[product], 1, #MORE[product], #TYPES + 1, { table.unpack(TYPES) })
+  for i = #types, 2, -1 do
+    local j = random(i)
+    types[i], types[j] = types[j], types[i]
+  end
+  local tables = {}
+  for from = 1, #types, MOST_COLUMNS do
+    local result = { seed = seed, columns = {}, rows = {} }
+    tables[#tables + 1] = result
+    add(result, KEYS[(seed + #tables) % #KEYS + 1](), true)
+    for i = from, math.min(from + MOST_COLUMNS - 1, #types) do add(result, types[i](), false) end
+    fill(result, rows)
+  end
+  return tables
 end
 
 local BATCH = 100
