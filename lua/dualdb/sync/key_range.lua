@@ -72,12 +72,19 @@ local function literals(kinds, bound)
   return texts
 end
 
+--- A range is a part of the table that is read in the order of its key: by the index, whose pages
+--- are next to each other. The planner takes single pages for dear, and would rather sort what is
+--- read, with helpers that cost more to start than a chunk takes.
+local PLAN = "set_config('random_page_cost', current_setting('seq_page_cost'), true), "
+  .. "set_config('max_parallel_workers_per_gather', '0', true)"
+
 local SET = "set_config('dualdb.%s_%d', ?, true)"
 local GET = "current_setting('dualdb.%s_%d')::%s"
 
 --- The same for a statement of the secondary that takes no parameters, as COPY: the bounds are put
---- into settings of the transaction. Returns the condition, nil when there is none, and the
---- statement that sets them with its values, nil when there is nothing to set.
+--- into settings of the transaction, beside those for a plan that fits a range. Returns the
+--- condition, nil when there is none, and the statement that sets them with its values, nil when
+--- there is nothing to set.
 ---@param spec dualdb.Spec
 ---@return string|nil, string|nil, string[]
 function key_range.settings(spec, reached, through)
@@ -96,7 +103,8 @@ function key_range.settings(spec, reached, through)
     end
   end
   if #parts == 0 then return nil, nil, values end
-  return table.concat(parts, " and "), "select " .. table.concat(sets, ", "), values
+  return table.concat(parts, " and "), ("select %s, %s"):format(PLAN, table.concat(sets, ", ")),
+    values
 end
 
 --- Two conditions as one; either may be nil.
