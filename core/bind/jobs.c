@@ -19,6 +19,7 @@ typedef struct job {
     int refused;
     int difference;
     int progress;
+    int chunk;
     int failure;               /* stack index of the slot for a raised value */
     bool digests;              /* differences are told with the digests of their rows */
     const char *kinds;         /* of the rows */
@@ -97,7 +98,9 @@ static dd_status tell_difference(void *context, const dd_difference *d, dd_err *
 }
 
 static void push_compare_result(lua_State *L, const dd_compare_result *r) {
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 5);
+    lua_pushboolean(L, r->stopped);
+    lua_setfield(L, -2, "stopped");
     lua_pushinteger(L, (lua_Integer)r->rows[0]);
     lua_setfield(L, -2, "rows_primary");
     lua_pushinteger(L, (lua_Integer)r->rows[1]);
@@ -106,6 +109,16 @@ static void push_compare_result(lua_State *L, const dd_compare_result *r) {
     lua_setfield(L, -2, "differences");
     lua_pushinteger(L, (lua_Integer)r->chunks);
     lua_setfield(L, -2, "chunks");
+}
+
+static dd_status tell_chunk(void *context, const dd_compare_chunk *chunk, dd_err *err) {
+    job *j = context;
+    lua_State *L = j->L;
+    lua_pushvalue(L, j->chunk);
+    push_row(L, chunk->through, chunk->through_length);
+    lua_pushinteger(L, (lua_Integer)chunk->rows[0]);
+    lua_pushinteger(L, (lua_Integer)chunk->rows[1]);
+    return call(j, 3, 0, err);
 }
 
 static dd_status tell_compare_progress(void *context, const dd_compare_result *r, dd_err *err) {
@@ -191,11 +204,13 @@ static int core_copy(lua_State *L) {
 }
 
 /* compare { primary, secondary, primary_query, primary_param_kinds|nil, primary_params|nil,
- *           secondary_query, kinds, key_columns, ordered, expected_rows|nil, spill_directory|nil, transform|nil, crossing|nil, difference,
- *           digests|nil, progress|nil } ->
- * { rows_primary, rows_secondary, differences, chunks }
+ *           secondary_query, kinds, key_columns, ordered, expected_rows|nil, spill_directory|nil,
+ *           transform|nil, crossing|nil, difference, digests|nil, progress|nil,
+ *           chunk|nil, chunk_rows|nil, chunk_bytes|nil, most_seconds|nil } ->
+ * { rows_primary, rows_secondary, differences, chunks, stopped }
  * difference(kind, key, primary, secondary) gets the rows that are known, or with `digests` only
- * what digest() says of them. */
+ * what digest() says of them. chunk(through, rows_primary, rows_secondary) is told of each chunk,
+ * with its last key, nil at the end of the data, after its differences; see pair/compare.h. */
 static int core_compare(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
@@ -220,6 +235,14 @@ static int core_compare(lua_State *L) {
     j.difference = dd_arg_function(L, "difference", true);
     j.digests = dd_arg_flag(L, "digests");
     j.progress = dd_arg_function(L, "progress", false);
+    j.chunk = dd_arg_function(L, "chunk", false);
+    lua_Integer rows = dd_arg_integer(L, "chunk_rows", 0);
+    lua_Integer bytes = dd_arg_integer(L, "chunk_bytes", 0);
+    spec.chunk_rows = rows > 0 ? (uint64_t)rows : 0;
+    spec.chunk_bytes = bytes > 0 ? (uint64_t)bytes : 0;
+    lua_getfield(L, 1, "most_seconds");
+    spec.most_seconds = luaL_optnumber(L, -1, 0);
+    spec.chunk = j.chunk ? tell_chunk : NULL;
     spec.transform = job_transform(&j, spec.kinds, count);
     spec.crossing = dd_arg_crossing(L);
     spec.difference = tell_difference;

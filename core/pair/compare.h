@@ -33,10 +33,19 @@ typedef struct dd_difference {
     size_t row_length[2];
 } dd_difference;
 
+/* Rows of which all differences have been reported: those behind the chunk before, up to `through`.
+ * A partitioned comparison has one chunk, and so has an empty table. */
+typedef struct dd_compare_chunk {
+    const uint8_t *through;    /* the last key, canonical; NULL: to the end of the data */
+    size_t through_length;
+    uint64_t rows[2];
+} dd_compare_chunk;
+
 typedef struct dd_compare_result {
     uint64_t rows[2];          /* read from the primary, from the secondary */
     uint64_t differences;      /* reported, before any recheck */
     uint64_t chunks;           /* batches of rows (ordered) or partitions compared */
+    bool stopped;              /* by most_seconds */
 } dd_compare_result;
 
 typedef struct dd_compare_spec {
@@ -51,8 +60,13 @@ typedef struct dd_compare_spec {
     const dd_transform *transform;   /* of the primary's rows, or NULL; must keep the key */
     dd_crossing *crossing;           /* of the transformed rows, or NULL; must keep the key. A row
                                         that cannot cross is compared as it is, and so differs. */
-    /* Both called from the caller's thread; a failure ends the comparison. */
+    uint64_t chunk_rows, chunk_bytes; /* a chunk ends behind the row with which either side has as
+                                         many; 0: all is one chunk */
+    double most_seconds;             /* the comparison stops behind the chunk that ends after as
+                                        many; 0: it goes to the end of the data */
+    /* All called from the caller's thread; a failure ends the comparison. */
     dd_status (*difference)(void *context, const dd_difference *difference, dd_err *err);
+    dd_status (*chunk)(void *context, const dd_compare_chunk *chunk, dd_err *err); /* or NULL */
     dd_status (*progress)(void *context, const dd_compare_result *so_far, dd_err *err);
     void *context;
 } dd_compare_spec;

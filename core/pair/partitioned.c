@@ -89,7 +89,8 @@ static dd_status run(partitioned *c, unsigned partitions, dd_err *err) {
     if (spill_both(c, err)) return DD_FAIL;
     for (unsigned which = 0; which < partitions; which++)
         if (compare_partition(c, which, err)) return DD_FAIL;
-    return DD_OK;
+    dd_compare_chunk all = {.rows = {c->result->rows[0], c->result->rows[1]}};
+    return c->spec->chunk ? c->spec->chunk(c->spec->context, &all, err) : DD_OK;
 }
 
 dd_status dd_compare_partitioned(const dd_compare_spec *spec, dd_compare_result *result,

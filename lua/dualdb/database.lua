@@ -274,6 +274,16 @@ function METHODS:quarantine()
   return require("dualdb.quarantine").of(self)
 end
 
+--- Begins a verification of models, which leaves one record: `:verify(name, progress)` returns
+--- each report, `:finish(files)` ends it. With options.resume it goes on with a run that was
+--- killed, and `names` may be nil.
+---@param names string[]|nil
+---@param options dualdb.VerifyOptions|nil
+---@return dualdb.Verification
+function METHODS:verification(names, options)
+  return require("dualdb.verify").begin(self, names, options or {})
+end
+
 --- The newest run records, newest first; see dualdb.runs.
 ---@param most integer|nil   default all
 ---@return dualdb.RunRecord[]

@@ -86,22 +86,23 @@ local function seconds_left(waiting, must_last)
   return newest + must_last - core.clock()
 end
 
---- Confirms differences. Calls real(found) for each that lasts; returns how many never held still.
+--- Confirms differences. Calls real(found) for each that lasts; returns those that never held
+--- still.
 ---@param conns { primary: any, secondary: any }
 ---@param spec dualdb.Spec
 ---@param waiting dualdb.Suspect[]
 ---@param real fun(found: dualdb.Found)
----@return integer unstable
+---@return dualdb.Suspect[] unstable
 function recheck.confirm(conns, spec, waiting, real)
   local pause = spec.recheck
   for _ = 1, LOOKS do
     local seconds = seconds_left(waiting, pause)
     if seconds > 0 then core.sleep(seconds) end
     waiting = look(conns, spec, waiting, real)
-    if #waiting == 0 then return 0 end
+    if #waiting == 0 then break end
     pause = pause * 1.5
   end
-  return #waiting
+  return waiting
 end
 
 return recheck

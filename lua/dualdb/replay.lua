@@ -288,7 +288,9 @@ local function expand(run, job, side)
   if not keys.wait_for_older(run.conns.secondary, OLDER_WAIT) then
     return journal.note(conn, marks, keys.OLDER)
   end
-  local report = verify.run(run.db, spec.name, { ignore_journal = true, progress = job.progress })
+  local report = verify.run(run.db, spec.name, {
+    ignore_journal = true, progress = job.progress, run = false,
+  })
   local guard <close> = report.spool
   if report.verdict == "not_verified" then
     journal.note(conn, marks, report.reason)

@@ -23,6 +23,9 @@ local SCHEMA = 1
 local KEPT_UNFINISHED = 20
 local KEPT_SECONDS = 30 * 24 * 3600
 
+--- Recorded of those whose files are gone.
+local REMOVED = "what it had seen was removed"
+
 local TABLES = [[
 create table if not exists runs (
   run integer primary key autoincrement, command text not null, user text not null,
@@ -124,6 +127,7 @@ end
 ---@field id integer|nil        nil: nothing is kept of it
 ---@field command string
 ---@field began number          core.clock()
+---@field finished boolean|nil
 local Run = {}
 Run.__index = Run
 
@@ -186,14 +190,16 @@ local function sweep(db, store)
   local oldest = os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() - KEPT_SECONDS)
   local gone = {}
   for row in store:rows([[
-select run, started_at from runs where finished_at is null order by run desc
-limit -1 offset 1]]) do
+select run, started_at from runs
+where error is null and (finished_at is null or verdict = 'not_verified')
+order by run desc limit -1 offset 1]]) do
     gone[#gone + 1] = row
   end
   for i, row in ipairs(gone) do
     if i >= KEPT_UNFINISHED or row.started_at < oldest then
       local lock = core.lock_file(lock_path(db, row.run))
       if lock then
+        put(store, "update runs set error = ? where run = ?", "ti", REMOVED, row.run)
         remove_files(db, row.run)
         lock:close()
       end
@@ -246,15 +252,18 @@ local function record_end(run, store, what)
   end)
 end
 
---- Ends the run. Its files are to be whole by now: their digests (XXH3-128) are recorded.
+--- Ends the run. Its files are to be whole by now: their digests (XXH3-128) are recorded. With
+--- `keep` a verification that has not verified all can go on.
 ---@param what { verdict: string|nil, exit: integer|nil, error: any,
----   counts: table<string, table<string, any>>|nil, files: { kind: string, path: string }[]|nil }
+---   counts: table<string, table<string, any>>|nil, files: { kind: string, path: string }[]|nil,
+---   keep: boolean|nil }
 function Run:finish(what)
-  if not self.id or self.finished then return end
+  if self.finished then return end
   self.finished = true
+  if not self.id then return end
   local ok, err = pcall(record_end, self, history_of(self.db).store, what)
   if ok then
-    remove_files(self.db, self.id)
+    if not what.keep then remove_files(self.db, self.id) end
   else
     err = errors.wrap(err)
     log.emit("warn", ("%s; run %d is recorded without its end"):format(err.message, self.id))
@@ -339,11 +348,18 @@ function runs.resume(db, id, command)
   if record.command ~= command then
     errors.usage("run %d is a %s, no %s", id, record.command, command)
   end
-  if record.state == "finished" then errors.usage("run %d is finished", id) end
+  if record.state == "finished" and record.verdict ~= "not_verified" then
+    errors.usage("run %d is finished", id)
+  end
   local lock = core.lock_file(lock_path(db, id))
   if not lock then errors.usage("run %d is still running", id) end
-  return setmetatable({ db = db, id = id, command = command, began = core.clock(), lock = lock,
-                        resumed = true }, Run), record
+  local run = setmetatable({ db = db, id = id, command = command, began = core.clock(),
+                             lock = lock }, Run)
+  if record.error == REMOVED then
+    run:leave()
+    errors.usage("run %d: %s", id, REMOVED)
+  end
+  return run, record
 end
 
 return runs

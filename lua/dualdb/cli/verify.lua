@@ -24,6 +24,12 @@ local function seed(word)
   return nil, ("option '--seed': '%s' is not a whole number"):format(word)
 end
 
+local function run_id(word)
+  local id = math.tointeger(tonumber(word))
+  if id and id > 0 then return id end
+  return nil, ("option '--resume': '%s' is no run's number"):format(word)
+end
+
 local function column_names(list)
   local names = {}
   for name in (list .. ","):gmatch "%s*([^,]-)%s*," do
@@ -45,6 +51,8 @@ function command.add_to_parser(cmd)
     :argname("N"):convert(quantity.count "--sample")
   cmd:option("--seed", "draw the same rows again: the number that the sample was drawn with")
     :argname("S"):convert(seed)
+  cmd:option("--resume", "go on with a run that was killed, or could not verify all: the same "
+    .. "models, compared the same way"):argname("RUN"):convert(run_id)
   cmd:option("--report", "write what was found there: FILE.jsonl has every difference as a line of "
     .. "JSON, FILE.html is a page to look at"):argname("FILE"):convert(ReportFile.path):count("*")
 end
@@ -171,19 +179,33 @@ local function conclude(entries)
   return verdict, errors.strongest(codes)
 end
 
+--- What goes on has its models in its record, unless they are named once more.
+local function names_of(args)
+  if args.resume and not args.all and #args.models == 0 then return nil, {} end
+  return select_models.names("verify", args)
+end
+
+--- The report files, as the run's record names them.
+local function files_of(paths)
+  local files = {}
+  for i, path in ipairs(paths) do files[i] = { kind = "report", path = path } end
+  return files
+end
+
 ---@return integer exit_code
 function command.command(args, out)
-  local names, without_key = select_models.names("verify", args)
+  local names, without_key = names_of(args)
   local db, meter = args.db(), progress.new("verify")
   local report_files <close> = ReportFile.open_all(args.report, db)
+  local verification <close> = db:verification(names, {
+    where = args.where, columns = args.columns, since = args.since, resume = args.resume,
+    sample = args.sample, seed = args.seed,
+  })
   local entries, details = json.array(), {}
-  out.result { models = entries, verdict = "not_verified" }
-  for i, name in ipairs(names) do
+  out.result { models = entries, verdict = "not_verified", run = verification.run.id }
+  for i, name in ipairs(verification.models) do
     meter:start(name)
-    local report = db:model_of(name):verify {
-      progress = meter:callback(), where = args.where, columns = args.columns, since = args.since,
-      sample = args.sample, seed = args.seed,
-    }
+    local report = verification:verify(name, meter:callback())
     local entry = entry_of(report)
     entries[i], details[i] = entry, first_differences(report)
     report_files:add(report)
@@ -200,8 +222,13 @@ function command.command(args, out)
   end
   local verdict, code = conclude(entries)
   report_files:commit(verdict)
+  verification:finish(files_of(args.report))
   out.result { verdict = verdict }
   show(entries, details, out)
+  if verdict == "not_verified" and verification.run.id then
+    out.log("info", ("run %d can go on: dualdb verify --resume %d"):format(verification.run.id,
+      verification.run.id))
+  end
   return code
 end
 

@@ -1,7 +1,9 @@
 --- Confirms what a comparison found: only differences that last go into the report, and those whose
 --- key has an entry in a journal are pending.
 
+local connections = require "dualdb.verify.connections"
 local core = require "dualdb.core"
+local errors = require "dualdb.errors"
 local journal = require "dualdb.journal"
 local recheck = require "dualdb.recheck"
 local unreadable = require "dualdb.unreadable"
@@ -22,21 +24,25 @@ local function look_in_journals(report, conns, digests)
 end
 
 --- Passes the differences that last on to the report.
-local function batch(report, conns, suspects)
-  if #suspects == 0 then return end
-  local digests, confirmed = {}, {}
-  for i, suspect in ipairs(suspects) do digests[i] = core.digest(suspect.key) end
+local function batch(report, conns, suspects, added)
+  local digests, confirmed, at, places = {}, {}, {}, {}
+  for i, suspect in ipairs(suspects) do
+    digests[i] = core.digest(suspect.key)
+    places[suspect.key] = suspect.place
+  end
   -- Before and after: a replay that mends a row meanwhile takes its entry away.
   look_in_journals(report, conns, digests)
   local unstable = recheck.confirm(conns, report.spec, suspects, function(found)
-    report:add(found)
+    report:add(found, places[found.key])
+    added[found.key] = true
     confirmed[#confirmed + 1] = core.digest(found.key)
+    at[#confirmed] = places[found.key]
   end)
   look_in_journals(report, conns, confirmed)
-  for _, digest in ipairs(confirmed) do
-    if report.in_journal[digest] then report.pending = report.pending + 1 end
+  for i, digest in ipairs(confirmed) do
+    if report.in_journal[digest] then report:count("pending", at[i]) end
   end
-  report.not_verified = report.not_verified + unstable
+  for _, suspect in ipairs(unstable) do report:count("not_verified", places[suspect.key]) end
 end
 
 ---@class dualdb.Seen           a difference that a comparison saw
@@ -44,29 +50,58 @@ end
 ---@field key string            canonical
 ---@field primary string|nil    digest of the row; nil: there is none, or only the key is known
 ---@field secondary string|nil
+---@field range integer         where it was seen
+---@field chunk integer
+
+--- A server that is lost now leaves rows that nobody could look at again.
+local function give_up(report, suspects, err)
+  report.unconfirmed = report.unconfirmed or err
+  for _, suspect in ipairs(suspects) do report:count("not_verified", suspect.place) end
+end
+
+--- Confirms one batch, connected again when the server was lost meanwhile.
+local function settle(report, db, suspects)
+  if #suspects == 0 then return end
+  if report.unconfirmed then return give_up(report, suspects, report.unconfirmed) end
+  local added = {}
+  local ok, err = pcall(connections.with, db, function(conns)
+    batch(report, conns, suspects, added)
+  end)
+  if ok then return end
+  err = errors.wrap(err)
+  if not connections.PASSING[err.class] then error(err, 0) end
+  local left = {}
+  for _, suspect in ipairs(suspects) do
+    if not added[suspect.key] then left[#left + 1] = suspect end
+  end
+  give_up(report, left, err)
+end
 
 --- Confirms what the comparison saw until the time `since`.
 ---@param report dualdb.Report
----@param conns { primary: any, secondary: any }
+---@param db dualdb.Database
 ---@param each fun(): dualdb.Seen|nil   an iterator
 ---@param since number
-function confirm.all(report, conns, each, since)
+function confirm.all(report, db, each, since)
   local suspects = {}
   for found in each do
     local seen = (found.primary or found.secondary)  -- else only the key is known
       and recheck.seen(found.primary, found.secondary)
+    local place = report.place(found.range, found.chunk)
     local column, reason = unreadable.key(report.spec, found.key)
     if reason then  -- such a row cannot be asked for again
-      report:add { kind = found.kind, key = found.key, column = column, reason = reason }
+      report:add({ kind = found.kind, key = found.key, column = column, reason = reason }, place)
     else
-      suspects[#suspects + 1] = { key = found.key, seen = seen, since = seen and since }
+      suspects[#suspects + 1] = {
+        key = found.key, seen = seen, since = seen and since, place = place,
+      }
     end
     if #suspects == AT_ONCE then
-      batch(report, conns, suspects)
+      settle(report, db, suspects)
       suspects = {}
     end
   end
-  batch(report, conns, suspects)
+  settle(report, db, suspects)
 end
 
 return confirm

@@ -70,6 +70,11 @@ local function moment(text)
   return time and time:match "^%d%d%d%d%-%d%d%-%d%d [%d:.]+$"
 end
 
+--- A time that does not depend on when it is asked for; what is no time stays as it is.
+function narrow.absolute(since)
+  return type(since) == "string" and moment(since) or since
+end
+
 --- The literal of a time for a column of a side.
 local function literal(kind, column, time)
   if kind == "D" then return ("date '%s'"):format(time:sub(1, 10)) end

@@ -1,21 +1,11 @@
 --- What a verification found: its verdict, its counts, and every difference.
 
 local core = require "dualdb.core"
+local map = require "dualdb.verify.map"
 local memory = require "dualdb.memory"
 local quarantine = require "dualdb.quarantine"
 local row = require "dualdb.row"
 local Spool = require "dualdb.spool"
-
----@class dualdb.MapEntry       a part of the key space
----@field first table|nil       its keys are behind this one; nil: the start, or no order is known
----@field last table|nil        its last key; nil: to the end
----@field rows integer          of the side that has more there
----@field missing integer
----@field extra integer
----@field changed integer
----@field pending integer       of these: keys in the journal
----@field not_verified integer  rows that could not be judged
----@field reason string|nil     why it could not be verified
 
 ---@class dualdb.Coverage
 ---@field rows_primary integer
@@ -127,7 +117,7 @@ function Report.new(name)
     model = name, verdict = "not_verified", rows_primary = 0, rows_secondary = 0, missing = 0,
     extra = 0, changed = 0, not_verified = 0, method = "stream", chunks = 0, columns = {},
     uncovered = {}, seconds = 0, quarantined = 0, pending = 0, policies = {}, in_journal = {},
-    changed_columns = {}, map = {}, narrowed = {}, spool = Spool.new(),
+    changed_columns = {}, places = {}, map = {}, narrowed = {}, spool = Spool.new(),
     coverage = { rows_primary = 0, rows_secondary = 0, chunks = 0, chunks_not_verified = 0,
                  columns = 0, of_columns = 0 },
   }, Report)
@@ -141,10 +131,33 @@ function Report:begin(spec)
   self.method = spec.ordered and "stream" or "stream-partitioned"
 end
 
+--- Where a chunk is, as one number.
+---@param range integer
+---@param chunk integer
+---@return integer
+function Report.place(range, chunk)
+  return range << 32 | chunk
+end
+
+--- Counts one row of a chunk.
+---@param name "missing"|"extra"|"changed"|"pending"|"not_verified"
+---@param place integer
+---@param rows integer|nil   default 1
+function Report:count(name, place, rows)
+  local counts = self.places[place]
+  if not counts then
+    counts = {}
+    self.places[place] = counts
+  end
+  self[name] = self[name] + (rows or 1)
+  counts[name] = (counts[name] or 0) + (rows or 1)
+end
+
 --- Takes a difference that lasts.
 ---@param found dualdb.Found
-function Report:add(found)
-  self[found.kind] = self[found.kind] + 1
+---@param place integer     the chunk that it was seen in
+function Report:add(found, place)
+  self:count(found.kind, place)
   if found.reason then self.quarantined = self.quarantined + 1 end
   if found.primary and found.secondary then
     for _, name in ipairs(changed_columns(self.spec, found)) do
@@ -154,23 +167,66 @@ function Report:add(found)
   self.spool:add(found)
 end
 
+--- Iterates over the chunks, each followed by what is not verified of its range.
+local function stretches(self, part, unverified)
+  local next_chunk, chunk, queue = part:chunks(), nil, {}
+  local left, seen = {}, {}
+  for _, stretch in ipairs(unverified) do
+    left[stretch.range] = left[stretch.range] or {}
+    table.insert(left[stretch.range], { reached = stretch.reached, through = stretch.through,
+                                        rows = 0, reason = stretch.reason })
+  end
+  local function behind(range)
+    for _, stretch in ipairs(left[range] or {}) do queue[#queue + 1] = stretch end
+    left[range] = nil
+  end
+  local ended = false
+  return function()
+    if #queue == 0 and not ended then
+      local before = chunk and chunk.range
+      chunk = next_chunk()
+      if chunk and before and chunk.range ~= before then behind(before) end
+      if chunk then
+        queue[#queue + 1] = {
+          reached = chunk.reached, through = chunk.through,
+          rows = math.max(chunk.rows_primary, chunk.rows_secondary),
+          counts = self.places[Report.place(chunk.range, chunk.chunk)],
+        }
+        self.chunks = self.chunks + 1
+        self.rows_primary = self.rows_primary + chunk.rows_primary
+        self.rows_secondary = self.rows_secondary + chunk.rows_secondary
+      else
+        ended = true
+        if before then behind(before) end
+        for range in pairs(left) do seen[#seen + 1] = range end
+        table.sort(seen)
+        for _, range in ipairs(seen) do behind(range) end
+      end
+    end
+    return table.remove(queue, 1)
+  end
+end
+
 --- Sums up, once all differences are there: the verdict, the coverage and the map.
----@param compared { rows_primary: integer, rows_secondary: integer, chunks: integer,
----   policies: table<string, integer> }   what the method returned
-function Report:judge(compared)
-  self.rows_primary, self.rows_secondary = compared.rows_primary, compared.rows_secondary
-  self.chunks, self.policies = compared.chunks, compared.policies
+---@param part dualdb.VerifyPart
+---@param unverified dualdb.Unverified[]
+function Report:judge(part, unverified)
+  self.map = map.of(self.spec, stretches(self, part, unverified))
+  self.policies = part:policies()
   self.coverage = {
-    rows_primary = self.rows_primary, rows_secondary = self.rows_secondary, chunks = self.chunks,
-    chunks_not_verified = 0, columns = #self.columns,
-    of_columns = #(self.spec.whole or self.spec).names,
+    rows_primary = self.rows_primary, rows_secondary = self.rows_secondary,
+    chunks = self.chunks + #unverified, chunks_not_verified = #unverified,
+    columns = #self.columns, of_columns = #(self.spec.whole or self.spec).names,
   }
-  self.map = { {
-    rows = math.max(self.rows_primary, self.rows_secondary), missing = self.missing,
-    extra = self.extra, changed = self.changed, pending = self.pending,
-    not_verified = self.not_verified,
-  } }
-  if self.not_verified > 0 then
+  self.chunks = self.coverage.chunks
+  if #unverified > 0 then
+    self.verdict = "not_verified"
+    self.reason = unverified[1].reason
+  elseif self.unconfirmed then
+    self.verdict = "not_verified"
+    self.reason = ("%d rows could not be looked at again: %s"):format(self.not_verified,
+      tostring(self.unconfirmed))
+  elseif self.not_verified > 0 then
     self.verdict = "not_verified"
     self.reason = ("%d rows changed at every look"):format(self.not_verified)
   elseif self.missing + self.extra + self.changed > 0 then

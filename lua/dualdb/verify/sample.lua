@@ -93,6 +93,12 @@ function sample.compare(job, options)
   return result
 end
 
+--- The method that compares one drawing.
+---@param options { count: integer, seed: integer }
+function sample.method(options)
+  return { compare = function(job) return sample.compare(job, options) end }
+end
+
 --- Says what follows from a sample for all rows, once its report has been judged. Only when nothing
 --- differs: three in the number of rows is an upper limit then, with 95 % confidence.
 ---@param report dualdb.Report

@@ -3,29 +3,67 @@
 
 local core = require "dualdb.core"
 local fetch = require "dualdb.fetch"
+local key_range = require "dualdb.sync.key_range"
 local policies = require "dualdb.policies"
 
 local stream = {}
 
+--- Rows and bytes of a side with which a chunk ends: so much is read again after a death.
+stream.CHUNK_ROWS = 64 * 1024
+stream.CHUNK_BYTES = 16 * 1024 * 1024
+--- Of a statement's time-out, what it may be open for: a server's snapshot lasts no longer.
+local OF_TIMEOUT = 0.5
+
+--- What of `now` is more than in `before`.
+local function beyond(now, before)
+  local more = {}
+  for name, count in pairs(now) do more[name] = count - (before[name] or 0) end
+  return more
+end
+
+--- The queries of both sides on a range, and the parameters of the primary's. The secondary reads
+--- faster without any: its bounds are settings of the transaction, which is begun for them.
+local function queries(job, spec)
+  local range = job.range or {}
+  local primary, secondary = spec.statements.primary, spec.statements.secondary
+  local condition, kinds, values = key_range.condition(primary, spec.key_kinds, range.reached,
+    range.through)
+  local other, set, texts = key_range.settings(spec, range.reached, range.through)
+  if set then
+    job.conns.secondary:execute "begin isolation level read committed"
+    job.conns.secondary:execute(set, table.unpack(texts))
+  end
+  return {
+    primary_query = primary:scan(key_range.both(job.filter.primary, condition), spec.ordered),
+    secondary_query = secondary:scan(key_range.both(job.filter.secondary, other), spec.ordered),
+    primary_param_kinds = condition and kinds, primary_params = condition and values,
+  }
+end
+
 ---@param job dualdb.VerifyJob
----@return { rows_primary: integer, rows_secondary: integer, chunks: integer,
----   policies: table<string, integer> }
+---@return { rows_primary: integer, rows_secondary: integer, chunks: integer }
 function stream.compare(job)
   local spec, conns = job.spec, job.conns
-  local crossing = policies.crossing(spec)
-  local result = core.compare {
-    primary = conns.primary, secondary = conns.secondary,
-    primary_query = spec.statements.primary:scan(job.filter.primary, spec.ordered),
-    secondary_query = spec.statements.secondary:scan(job.filter.secondary, spec.ordered),
-    kinds = spec.kinds, key_columns = spec.key_count, ordered = spec.ordered,
-    expected_rows = spec.estimated_rows, transform = fetch.transform(spec), crossing = crossing,
-    digests = true, difference = job.suspect, progress = job.progress,
-  }
-  job.chunk { rows_primary = result.rows_primary, rows_secondary = result.rows_secondary }
-  return {
-    rows_primary = result.rows_primary, rows_secondary = result.rows_secondary,
-    chunks = result.chunks, policies = crossing:counts(),
-  }
+  local crossing, counted = policies.crossing(spec), {}
+  local call = queries(job, spec)
+  call.primary, call.secondary = conns.primary, conns.secondary
+  call.kinds, call.key_columns, call.ordered = spec.kinds, spec.key_count, spec.ordered
+  call.expected_rows, call.digests = spec.estimated_rows, true
+  call.transform, call.crossing = fetch.transform(spec), crossing
+  call.difference, call.progress = job.suspect, job.progress
+  call.chunk_rows, call.chunk_bytes = stream.CHUNK_ROWS, stream.CHUNK_BYTES
+  call.most_seconds = job.db.policy.statement_timeout * OF_TIMEOUT
+  function call.chunk(through, rows_primary, rows_secondary)
+    local counts = crossing:counts()
+    job.chunk {
+      through = through, rows_primary = rows_primary, rows_secondary = rows_secondary,
+      policies = beyond(counts, counted),
+    }
+    counted = counts
+  end
+  local result = core.compare(call)
+  if not conns.secondary:reusable() then conns.secondary:execute "commit" end
+  return result
 end
 
 return stream

@@ -1,0 +1,141 @@
+--- The ranges of a model's keys, each compared from behind its last chunk to its end. When a server
+--- is lost in the middle the comparison connects again and goes on, as long as the deadline of the
+--- policy has not passed since the last chunk; what stays unread is not verified, and says why.
+
+local connections = require "dualdb.verify.connections"
+local core = require "dualdb.core"
+local errors = require "dualdb.errors"
+local key_range = require "dualdb.sync.key_range"
+
+local ranges = {}
+
+--- Seconds between two tries, growing.
+local FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2
+--- Fewer rows are not worth more than one range.
+local WORTH_SPLITTING = 100000
+
+---@class dualdb.Unverified      a stretch of keys that could not be compared
+---@field range integer
+---@field reached string|nil     it is behind this key
+---@field through string|nil
+---@field reason string
+---@field error dualdb.Error
+
+-- ---- planning ----
+
+--- Cuts a table into ranges in the order of its keys, about as many as there are lanes.
+---@param db dualdb.Database
+---@param spec dualdb.Spec
+---@param lanes integer
+---@return dualdb.KeyRange[]
+function ranges.plan(db, spec, lanes)
+  local list = {}
+  local whole = { done = false }
+  local low, high
+  if lanes > 1 and spec.ordered and spec.estimated_rows >= WORTH_SPLITTING
+     and key_range.splits(spec.key_kinds) then
+    low, high = db.primary:with(function(conn)
+      return key_range.ends(conn, spec, "primary", whole)
+    end)
+  end
+  local function cut(range, from, to, parts)
+    local upper = low and parts > 1 and key_range.split(range, from, to, 0)
+    if not upper then
+      list[#list + 1] = range
+      return
+    end
+    cut(range, from, upper.reached, parts // 2)
+    cut(upper, upper.reached, to, parts - parts // 2)
+  end
+  cut(whole, low, high, lanes)
+  return list
+end
+
+-- ---- one range ----
+
+--- Whether a method may try again after an error.
+local function may_pass(self, err)
+  if not connections.PASSING[err.class] or not self.progressed then return false end
+  return core.clock() - self.last_chunk < self.job.db.policy.deadline
+end
+
+--- Runs the method on what is left of a range, or on a part of that: a statement is open for so
+--- long only.
+local function attempt(self, range, writer, conns)
+  local base = self.job
+  local job = setmetatable({
+    conns = conns, range = { reached = range.reached, through = range.through },
+    suspect = function(...) writer:add(...) end,
+    chunk = function(chunk)
+      if chunk.reason then
+        writer:drop()
+        self:give_up(chunk.through and self.part:leave_out(range, chunk.through) or range,
+          chunk.reason)
+        range.done = not chunk.through
+        return
+      end
+      writer:finish(chunk)
+      self.progressed, self.last_chunk = true, core.clock()
+      self.rows = self.rows + chunk.rows_primary
+    end,
+    progress = base.progress and function(so_far)
+      base.progress { rows = self.rows + so_far.rows_primary, differences = so_far.differences }
+    end,
+  }, { __index = base })
+  local result = self.method.compare(job)
+  if result.policies then self.part:add_policies(result.policies) end
+end
+
+local function compare(self, range)
+  local writer, pause = self.part:writer(range), FIRST_PAUSE
+  while not range.done do
+    local before = range.chunks
+    local ok, err = pcall(connections.with, self.job.db, function(conns)
+      attempt(self, range, writer, conns)
+    end)
+    if range.chunks > before then pause = FIRST_PAUSE end
+    if not ok then
+      writer:drop()
+      err = errors.wrap(err)
+      if err.class == "canceled" or err.class == "usage" then error(err, 0) end
+      if not may_pass(self, err) then
+        self:give_up(range, tostring(err), err)
+        return
+      end
+      core.sleep(pause)
+      pause = math.min(2 * pause, LONGEST_PAUSE)
+    end
+  end
+end
+
+-- ---- all of them ----
+
+local Comparison = {}
+Comparison.__index = Comparison
+
+--- What is left of a range is not verified.
+function Comparison:give_up(range, reason, err)
+  self.unverified[#self.unverified + 1] = {
+    range = range.id, reached = range.reached, through = range.through, reason = reason,
+    error = err,
+  }
+end
+
+--- Compares what is left of a model.
+---@param job table              a VerifyJob without connections, range, suspect and chunk
+---@param part dualdb.VerifyPart
+---@param method { compare: fun(job: dualdb.VerifyJob): table }
+---@return { unverified: dualdb.Unverified[], progressed: boolean }
+function ranges.compare(job, part, method)
+  local self = setmetatable({
+    job = job, part = part, method = method, unverified = {}, rows = 0,
+    progressed = false, last_chunk = core.clock(),
+  }, Comparison)
+  for _, range in ipairs(job.ranges) do
+    if range.chunks > 0 then self.progressed = true end
+    compare(self, range)
+  end
+  return self
+end
+
+return ranges
