@@ -56,7 +56,7 @@ describe("the command line", function()
       { { "--project" }, "requires an argument", "help" },
       { { "verify", "--incremental", "--all" }, "unknown option", "help" },
       { { "verify" }, "no model is given", "%-%-all" },
-      { { "verify", "--all", "--report", "x.html" }, "does not end in %.jsonl", "help" },
+      { { "verify", "--all", "--report", "x.txt" }, "does not end in %.jsonl", "help" },
       { { "verify", "--all", "--report" }, "requires an argument", "help" },
       { { "sync", "--all" }, "%-%-full is not given", "Only full" },
       { { "sync", "--full" }, "no model is given", "%-%-all" },
