@@ -45,6 +45,36 @@ local NOTES = {
   [107] = { "Zoë", "Zoe\u{308}" },
 }
 
+-- What a person does in a page, and notes of what it then says, as attributes of the document.
+local DEEDS = [[
+const root = document.documentElement, find = (text) => document.querySelector(text);
+const note = (name) => { root.dataset[name] = `${location.hash} ${root.dataset.ready}`; };
+find('.models button[aria-label="Many"]').click();
+note("model");
+find(".cells button").focus();
+find(".cells button").dispatchEvent(new KeyboardEvent("keydown", { key: "End", bubbles: true }));
+root.dataset.end = document.activeElement.getAttribute("aria-label");
+root.dataset.tip = find(".tip").hidden;
+document.activeElement.click();
+note("part");
+root.dataset.kept = document.activeElement.getAttribute("aria-selected");
+find(".clear").click();
+note("clear");
+find("select[name=kind]").value = "missing";
+find("select[name=kind]").dispatchEvent(new Event("change"));
+find("input[name=q]").value = "<PRIMARY>";
+find("input[name=q]").dispatchEvent(new Event("input"));
+note("search");
+location.hash = "#kind=changed&q=old";
+addEventListener("hashchange", () => {
+  note("back");
+  const buttons = document.querySelectorAll("article .unfold").length;
+  find("article .unfold").click();
+  root.dataset.unfolded = `${buttons} ${document.querySelectorAll("article .unfold").length} `
+    + find("article .left-out").textContent;
+});
+]]
+
 local db, dir
 
 local function plant()
@@ -258,6 +288,24 @@ describe("verify --report FILE.html", function()
     assert.truthy(browser.text(chosen):find("500 more differences of Many are not in this page",
       1, true))
     assert.equal(1518, #cli.json_lines(dir:read "r.jsonl"))
+  end)
+
+  it("does what a person does in it, and says so in its address", function()
+    local nonce = page:match "'nonce%-(%x+)'"
+    dir:write("done.html", (page:gsub("</body>", function()
+      return ('<script nonce="%s">%s</script></body>'):format(nonce, DEEDS)
+    end)))
+    local root = browser.open(dir.path .. "/done.html"):match "<html[^>]*>"
+    local function noted(name) return root:match("data%-" .. name .. '="([^"]*)"') end
+    assert.equal("#model=Many 1000", noted "model")
+    assert.truthy(noted("end"))
+    assert.equal("false", noted "tip")
+    assert.matches("^#model=Many&amp;part=%d+ %d+$", noted "part")
+    assert.equal("true", noted "kept")
+    assert.equal(" 1018", noted "clear")
+    assert.equal("#kind=missing&amp;q=%3CPRIMARY%3E 1", noted "search")
+    assert.equal("#kind=changed&amp;q=old 1", noted "back")
+    assert.equal("4 3 499,360 characters not in this page", noted "unfolded")
   end)
 
   it("has a cell for each part of the map", function()
