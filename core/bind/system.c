@@ -184,6 +184,17 @@ static bool write_all(int fd, const char *text, size_t length) {
     return true;
 }
 
+/* Its name too must survive. Some file systems cannot say, and keep it all the same. */
+static void sync_directory(lua_State *L, const char *path) {
+    const char *slash = strrchr(path, '/');
+    lua_pushlstring(L, slash ? path : ".", slash ? (size_t)(slash - path) + 1 : 1);
+    int fd = open(lua_tostring(L, -1), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    lua_pop(L, 1);
+    if (fd < 0) return;
+    (void)fsync(fd);
+    close(fd);
+}
+
 /* write_file_atomic(path, text): the file has its old text or the new one at any time, also when the
  * process or the machine stops; its directory is there. */
 static int core_write_file_atomic(lua_State *L) {
@@ -199,13 +210,18 @@ static int core_write_file_atomic(lua_State *L) {
         errno = why;
         return raise_file(L, path, "written");
     }
-    /* The name too must survive. Some file systems cannot say, and keep it all the same. */
-    const char *slash = strrchr(path, '/');
-    lua_pushlstring(L, slash ? path : ".", slash ? (size_t)(slash - path) + 1 : 1);
-    fd = open(lua_tostring(L, -1), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return 0;
-    (void)fsync(fd);
-    close(fd);
+    sync_directory(L, path);
+    return 0;
+}
+
+/* sync_file(path): what was written to the file, and its name, is there after a crash too */
+static int core_sync_file(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return raise_file(L, path, "written");
+    bool written = !fsync(fd);
+    if (close(fd) || !written) return raise_file(L, path, "written");
+    sync_directory(L, path);
     return 0;
 }
 
@@ -227,6 +243,7 @@ static const luaL_Reg functions[] = {
     {"user_name", core_user_name},
     {"make_directory", core_make_directory},
     {"write_file_atomic", core_write_file_atomic},
+    {"sync_file", core_sync_file},
     {NULL, NULL},
 };
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "bind/error.h"
+#include "row/json_canonical.h"
 #include "row/raw.h"
 #include "row/text.h"
 
@@ -448,6 +449,54 @@ static int core_json_string(lua_State *L) {
     return 1;
 }
 
+/* compare(kinds, a, b): -1, 0 or 1, the order of two rows of these kinds (dd_key_compare) */
+static int core_compare(lua_State *L) {
+    unsigned count;
+    const char *kinds = dd_check_kinds(L, 1, &count);
+    for (int i = 2; i <= 3; i++) {
+        size_t length, at = 0;
+        const char *row = luaL_checklstring(L, i, &length);
+        for (unsigned k = 0; k < count; k++) at = field_end(L, i, row, length, at);
+    }
+    int order = dd_key_compare((const uint8_t *)lua_tostring(L, 2),
+                               (const uint8_t *)lua_tostring(L, 3), kinds, count);
+    lua_pushinteger(L, (order > 0) - (order < 0));
+    return 1;
+}
+
+static void set_member(void *context, const dd_json_member *member) {
+    lua_State *L = context;
+    lua_pushlstring(L, member->name, member->name_length);
+    lua_pushlstring(L, member->value, member->value_length);
+    lua_rawset(L, 3);
+}
+
+/* json_members(text): the members of a JSON object by name, their values as they stand there */
+static int core_json_members(lua_State *L) {
+    size_t length;
+    const char *text = luaL_checklstring(L, 1, &length);
+    lua_settop(L, 2);
+    lua_newtable(L);
+    dd_err err;
+    if (dd_json_members(text, length, set_member, L, &err)) return dd_raise(L, &err);
+    return 1;
+}
+
+/* json_field(kind, text): a row of one field, from a value as row_json writes it */
+static int core_json_field(lua_State *L) {
+    unsigned count;
+    size_t length;
+    const char *kind = dd_check_kinds(L, 1, &count), *text = luaL_checklstring(L, 2, &length);
+    luaL_argcheck(L, count == 1, 1, "one kind letter expected");
+    dd_buf *row = scratch(L);
+    dd_err err;
+    dd_buf_clear(row);
+    if (dd_json_parse((dd_kind)kind[0], text, length, row, &err)) return dd_raise(L, &err);
+    lua_pushlstring(L, (const char *)row->data, row->length);
+    dd_buf_trim(row, SCRATCH_KEPT);
+    return 1;
+}
+
 static const luaL_Reg functions[] = {
     {"bytes", core_bytes},
     {"pack", core_pack},
@@ -459,6 +508,9 @@ static const luaL_Reg functions[] = {
     {"pick", core_pick},
     {"differing", core_differing},
     {"digest", core_digest},
+    {"compare", core_compare},
+    {"json_members", core_json_members},
+    {"json_field", core_json_field},
     {"kind_name", core_kind_name},
     {"kinds_ordered", core_kinds_ordered},
     {"json_string", core_json_string},

@@ -342,3 +342,67 @@ dd_status dd_json_canonical(const char *text, size_t length, dd_buf *out, dd_err
     dd_buf_free(&p.members);
     return status;
 }
+
+/* ---- the members of one object ---- */
+
+static dd_status walk_members(parser *p, dd_json_member_fn *found_one, void *context) {
+    if (peek_after_blanks(p) != '{') return refuse(p, "no object");
+    p->at++;
+    p->depth++;
+    int c = peek_after_blanks(p);
+    for (bool first = true; c != '}'; first = false) {
+        if (!first) {
+            if (c != ',') return refuse(p, c < 0 ? "unexpected end" : "unexpected character");
+            p->at++;
+            c = peek_after_blanks(p);
+        }
+        if (c != '"') return refuse(p, c < 0 ? "unexpected end" : "unexpected character");
+        p->nodes.length = p->decoded.length = 0;
+        if (parse_string(p) != DD_OK) return DD_FAIL;
+        const node name = *node_at(p, 0);
+        dd_json_member found = {.name_length = name.length};
+        if (peek_after_blanks(p) != ':') return refuse(p, "member without a colon");
+        p->at++;
+        (void)peek_after_blanks(p);
+        const size_t start = p->at;
+        if (parse_value(p) != DD_OK) return DD_FAIL;
+        /* A value may have moved what is decoded. */
+        found.name = name.type == NODE_STRING ? (const char *)p->decoded.data : p->text;
+        if (name.length) found.name += name.offset;
+        found.value = p->text + start;
+        found.value_length = p->at - start;
+        found_one(context, &found);
+        c = peek_after_blanks(p);
+    }
+    p->at++;
+    if (peek_after_blanks(p) >= 0) return refuse(p, "unexpected character after the value");
+    return DD_OK;
+}
+
+dd_status dd_json_members(const char *text, size_t length, dd_json_member_fn *found_one,
+                          void *context, dd_err *err) {
+    parser p = {.text = text, .length = length, .err = err};
+    if (length >= UINT32_MAX)
+        return dd_fail(err, DD_DATA, "json of %zu bytes is longer than 4 GiB", length);
+    dd_status status = walk_members(&p, found_one, context);
+    dd_buf_free(&p.nodes);
+    dd_buf_free(&p.decoded);
+    return status;
+}
+
+dd_status dd_json_unquote(const char *text, size_t length, dd_buf *out, dd_err *err) {
+    parser p = {.text = text, .length = length, .err = err};
+    if (length >= UINT32_MAX)
+        return dd_fail(err, DD_DATA, "json of %zu bytes is longer than 4 GiB", length);
+    dd_status status = peek(&p) == '"' ? parse_string(&p) : refuse(&p, "no string");
+    if (status == DD_OK && p.at != length)
+        status = refuse(&p, "unexpected character after the value");
+    if (status == DD_OK) {
+        const node *n = node_at(&p, 0);
+        const char *bytes = n->type == NODE_STRING ? (const char *)p.decoded.data : text;
+        if (n->length) dd_buf_add(out, bytes + n->offset, n->length);
+    }
+    dd_buf_free(&p.nodes);
+    dd_buf_free(&p.decoded);
+    return status;
+}

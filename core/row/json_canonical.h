@@ -17,4 +17,20 @@
 DD_MUST_CHECK dd_status dd_json_canonical(const char *text, size_t length, dd_buf *out,
                                           dd_err *err);
 
+/* A member of an object: its name without escapes, its value as it stands in the text. Both are
+ * valid until the function that is called with it returns. */
+typedef struct dd_json_member {
+    const char *name, *value;
+    size_t name_length, value_length;
+} dd_json_member;
+typedef void dd_json_member_fn(void *context, const dd_json_member *member);
+
+/* Calls `found_one` for each member of the object that the text is, in order. Fails as above, with
+ * the members before the fault given already. */
+DD_MUST_CHECK dd_status dd_json_members(const char *text, size_t length,
+                                        dd_json_member_fn *found_one, void *context, dd_err *err);
+
+/* Appends the string that a JSON string stands for. Fails as above. */
+DD_MUST_CHECK dd_status dd_json_unquote(const char *text, size_t length, dd_buf *out, dd_err *err);
+
 #endif

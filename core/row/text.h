@@ -31,6 +31,13 @@ DD_MUST_CHECK dd_status dd_text_parse(dd_kind kind, const char *text, size_t len
 /* Appends the value as SQL literal-free JSON: numbers up to 2^53 as numbers, all else as strings,
  * bytes as "\\x" and hex digits, NULL as null, JSON columns as they are. */
 void dd_json_render(const dd_value *value, dd_buf *out);
+/*
+ * The value that dd_json_render has written, or another writer of JSON in its place: adds a whole
+ * field to `row`. `null` is NULL, of a JSON column too, whose own null looks the same. Fails with
+ * class `data`; an unreadable value does not come back from its text.
+ */
+DD_MUST_CHECK dd_status dd_json_parse(dd_kind kind, const char *text, size_t length, dd_buf *row,
+                                      dd_err *err);
 /* Appends `text` as a JSON string, with quotes; invalid UTF-8 becomes U+FFFD. */
 void dd_json_string(const char *text, size_t length, dd_buf *out);
 

@@ -231,13 +231,13 @@ local function transaction(db, fn)
   end, "copy")
 end
 
---- Runs fn(primary, secondary) in a transaction of each. Foreign keys are checked at the end, where
---- they can be: the order of rows within does not matter. What may pass, as a deadlock with a
---- writer, runs fn again.
-function bring.transaction(db, fn)
+--- Runs attempt(), and again when it fails by what may pass, as a deadlock with a writer.
+---@param db dualdb.Database
+---@param attempt function
+function bring.persist(db, attempt)
   local tries = 0
   while true do
-    local ok, result = pcall(transaction, db, fn)
+    local ok, result = pcall(attempt)
     if ok then return result end
     tries = tries + 1
     if not errors.is(result) or result.class ~= "transient" or tries > MOST_TRIES then
@@ -247,6 +247,12 @@ function bring.transaction(db, fn)
     if tries % 4 == 1 then pcall(db.recover, db) end
     core.sleep(math.random() * math.min(MOST_WAIT, 0.05 * 2 ^ tries))
   end
+end
+
+--- Runs fn(primary, secondary) in a transaction of each. Foreign keys are checked at the end, where
+--- they can be: the order of rows within does not matter. What may pass runs fn again.
+function bring.transaction(db, fn)
+  return bring.persist(db, function() return transaction(db, fn) end)
 end
 
 --- Brings the rows with the keys from keys[from] on over, as many as may be held at once: they are

@@ -41,6 +41,14 @@ function dualdb.try(f, ...)
   return nil, require("dualdb.errors").wrap(results[2])
 end
 
+--- A repair strategy that takes each column from where its rule says; see dualdb.repair.merge.
+---@param rules table<string, string|function>
+---@param otherwise string|nil
+---@return function
+function dualdb.merge(rules, otherwise)
+  return require("dualdb.repair.merge").strategy(rules, otherwise)
+end
+
 --- Seconds on the monotonic clock.
 ---@return number
 dualdb.clock = core.clock

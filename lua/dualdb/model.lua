@@ -151,13 +151,12 @@ function Model:verify(options)
 end
 
 --- Verifies and mends what differs.
----@param options { strategy: string|function|nil, dry_run: boolean|nil, allow_delete: boolean|nil,
----   max_rows: integer|nil, show: function|nil, progress: function|nil }|nil
+---@param options dualdb.RepairOptions|nil
 ---@return dualdb.RepairResult
 function Model:repair(options)
   options = check_options("repair", options, {
     strategy = true, dry_run = true, allow_delete = true, max_rows = true, show = true,
-    progress = true,
+    progress = true, from = true, undo = true, on_undo = true, max_rate = true, throttle = true,
   })
   return require("dualdb.repair").run(self.db, { self.name }, options)[1]
 end

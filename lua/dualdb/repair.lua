@@ -1,16 +1,22 @@
---- Repair: mends confirmed differences, one by one, each only if the rows still are what the
---- comparison saw, and proves each afterwards.
+--- Repair: mends confirmed differences, each only if the rows still are what the comparison saw,
+--- and proves each afterwards. What it replaces can be put back.
 
+local apply = require "dualdb.repair.apply"
 local bring = require "dualdb.bring"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
-local memory = require "dualdb.memory"
 local order = require "dualdb.order"
+local plan = require "dualdb.repair.plan"
+local politeness = require "dualdb.sync.politeness"
 local quarantine = require "dualdb.quarantine"
-local row = require "dualdb.row"
+local saved = require "dualdb.repair.saved"
+local script = require "dualdb.repair.script"
+local sequences = require "dualdb.schema.sequences"
 local statement = require "dualdb.statement"
 local strategies = require "dualdb.strategies"
+local undo = require "dualdb.repair.undo"
+local unique = require "dualdb.repair.unique"
 local verify = require "dualdb.verify"
 
 local repair = {}
@@ -27,232 +33,160 @@ repair.DEFAULT_MAX_ROWS = 10000
 ---@field quarantined integer   of those skipped: rows that the secondary cannot hold
 ---@field failures table[]      { key, reason } of the first ones
 ---@field skips table<string, integer>   reason -> count
+---@field undo table<"primary"|"secondary", string>   the undo files of the run, where there are any
 ---@field seconds number
 ---@field verdict string         of the verification it started from
 ---@field error dualdb.Error|nil
 
-local FAILURES_KEPT = 20
+---@class dualdb.RepairOptions
+---@field strategy string|function|nil   default: the model's, else primary_wins
+---@field from string|nil                a saved report, instead of a fresh verification
+---@field dry_run boolean|nil
+---@field allow_delete boolean|nil
+---@field max_rows integer|nil           default 10,000; more differences are refused
+---@field max_rate integer|nil           rows a second
+---@field throttle function|nil          instead of the models' own; see dualdb.sync.politeness
+---@field undo string|nil                see dualdb.repair.undo
+---@field on_undo fun(side: string, path: string)|nil   called before an undo file is made
+---@field show fun(text: string, spec: dualdb.Spec, planned: dualdb.Planned, side: string)|nil
+---@field progress function|nil
+---@field confirm fun(total: integer, names: string[])|nil   called before anything is decided;
+---                                       raises to refuse
 
 -- ---- deciding ----
-
---- What a strategy is given: the two rows, and the difference.
-local function arguments(spec, found)
-  local a = found.primary and row.unpack(spec, found.primary)
-  local b = found.secondary and row.unpack(spec, found.secondary)
-  return a, b, {
-    model = spec.name, kind = found.kind, key = row.unpack_key(spec, found.key),
-    columns = a and b and row.changed_columns(spec, found.primary, found.secondary) or {},
-  }
-end
-
---- What a strategy said, as "row" and the canonical row that both sides shall have (nil: no row),
---- or "skip", reason; "refused", reason when the primary's row cannot cross.
----@param found dualdb.Found
-function repair.decide(spec, strategy, found)
-  local ok, said = true, strategies.always(strategy)
-  if not said then ok, said = pcall(strategy, arguments(spec, found)) end
-  if not ok then return "skip", "strategy failed: " .. tostring(said) end
-  if said == "primary" then
-    if found.reason then return "refused", quarantine.text(found.column, found.reason) end
-    return "row", found.primary
-  end
-  if said == "secondary" then return "row", found.secondary end
-  if said == "skip" then return "skip", "strategy said so" end
-  if type(said) == "table" then
-    local packed
-    ok, packed = pcall(row.pack, spec, said)
-    if not ok then return "skip", "strategy's row: " .. tostring(packed) end
-    if core.prefix(packed, spec.key_count) ~= found.key then
-      return "skip", "strategy changed the key"
-    end
-    local crossed, column, reason = fetch.crossing(spec):apply(packed)
-    if not crossed then
-      return "skip", "strategy's row: " .. quarantine.text(spec.names[column], reason)
-    end
-    return "row", crossed
-  end
-  return "skip", ("strategy returned %s"):format(tostring(said))
-end
-
---- The changes, side by side, that give both sides the wanted row.
----@return table[] changes  { side, action = "insert"|"update"|"delete", row, from }
-local function changes_for(found, wanted)
-  local changes = {}
-  for _, side in ipairs { "primary", "secondary" } do
-    local has = found[side]
-    if has ~= wanted then
-      local action = not wanted and "delete" or has and "update" or "insert"
-      changes[#changes + 1] = { side = side, action = action, row = wanted, from = has }
-    end
-  end
-  return changes
-end
-
-local COMPUTES = "the %s computes column %s by itself"
-
-local function plan_one(spec, strategy, found, options)
-  -- The side with the entry has the truth, which no strategy here knows of.
-  if found.pending then return nil, "pending in the journal" end
-  local verdict, wanted = repair.decide(spec, strategy, found)
-  if verdict ~= "row" then return nil, wanted, verdict == "refused" end
-  local changes = changes_for(found, wanted)
-  for _, change in ipairs(changes) do
-    if change.action == "delete" and not options.allow_delete then
-      return nil, "deletes are not allowed"
-    end
-    local computed = change.action == "update"
-      and statement.computed(spec, change.side, change.from, change.row)
-    if computed then return nil, COMPUTES:format(change.side, computed) end
-  end
-  return { key = found.key, primary = found.primary, secondary = found.secondary,
-           changes = changes, wanted = wanted }
-end
-
--- ---- applying ----
-
-local function read_locked(conns, spec, key)
-  local stored = fetch.one(conns.primary, spec, "primary", key, "update")
-  local now = {}
-  if fetch.crossable_keys(spec, { key })[1] then
-    now.secondary = fetch.one(conns.secondary, spec, "secondary", key, "update")
-  end
-  if stored then
-    local crossed, _, reason = fetch.crosser(spec)(stored)
-    now.primary = reason and stored or crossed
-  end
-  return now
-end
-
---- Why a planned repair is not applied, or nil. Locks the rows.
-local function obsolete(conns, spec, planned)
-  local now = read_locked(conns, spec, planned.key)
-  if now.primary == planned.primary and now.secondary == planned.secondary then return nil end
-  return now.primary == now.secondary and "equal meanwhile" or "changed meanwhile"
-end
-
---- Applies one planned repair inside open transactions. Returns "applied", or "skipped", reason.
-local function apply_one(conns, spec, planned)
-  local reason = obsolete(conns, spec, planned)
-  if reason then return "skipped", reason end
-  for _, change in ipairs(planned.changes) do
-    memory.sweep()
-    statement.run(conns[change.side], spec, change, planned.key)
-    local proof = fetch.one(conns[change.side], spec, change.side, planned.key)
-    if not fetch.same(spec, proof, planned.wanted) then
-      local computed = proof and planned.wanted
-        and statement.computed(spec, change.side, proof, planned.wanted)
-      if computed then errors.raise("conflict", COMPUTES:format(change.side, computed)) end
-      errors.raise("conflict", "the %s does not keep the row as it was written", change.side)
-    end
-  end
-  return "applied"
-end
-
---- Runs fn(conns) in a transaction on each side, the primary's locks first.
-local function in_both(db, fn)
-  return db.primary:transaction(function(primary)
-    return db.secondary:transaction(function(secondary)
-      return fn { primary = primary, secondary = secondary }
-    end)
-  end)
-end
-
---- Rows that are repaired in one transaction, and their bytes.
-local BATCH_ROWS = 100
-
-local function count_skip(result, reason)
-  result.skipped = result.skipped + 1
-  result.skips[reason] = (result.skips[reason] or 0) + 1
-end
-
-local function apply_batch(db, spec, batch)
-  local outcomes = {}
-  in_both(db, function(conns)
-    for i, planned in ipairs(batch) do
-      outcomes[i] = table.pack(apply_one(conns, spec, planned))
-    end
-  end)
-  return outcomes
-end
-
---- A batch in one transaction; when a row of it fails, each row in a transaction of its own.
-local function apply(db, spec, batch, result)
-  local ok, outcomes = pcall(apply_batch, db, spec, batch)
-  if not ok then
-    local err = errors.wrap(outcomes)
-    if err.class == "canceled" or err.class == "unavailable" or err.class == "internal" then
-      error(err, 0)
-    end
-    if #batch > 1 then
-      for _, planned in ipairs(batch) do apply(db, spec, { planned }, result) end
-      return
-    end
-    result.failed = result.failed + 1
-    if #result.failures < FAILURES_KEPT then
-      result.failures[#result.failures + 1] = {
-        key = row.key_text(spec, batch[1].key), reason = tostring(err), error = err,
-      }
-    end
-    return
-  end
-  for _, outcome in ipairs(outcomes) do
-    if outcome[1] == "applied" then
-      result.applied = result.applied + 1
-    else
-      count_skip(result, outcome[2])
-    end
-  end
-end
-
-local function deletes_only(planned)
-  for _, change in ipairs(planned.changes) do
-    if change.action ~= "delete" then return false end
-  end
-  return true
-end
 
 --- A row that cannot be repaired because the secondary cannot hold it.
 local function set_aside(db, job, found, options)
   job.result.quarantined = job.result.quarantined + 1
-  if options.dry_run then return end
+  if options.dry_run or not found.primary then return end
   job.bin = job.bin or quarantine.bin(db, job.spec)
   job.bin:add(bring.entry(job.spec, {
     key = found.key, packed = found.primary, column = found.column, reason = found.reason,
   }))
 end
 
---- One pass over a model's differences: those that delete, or the others.
-local function pass(db, job, options, deleting)
-  local batch, bytes = {}, 0
-  local function flush()
-    if #batch == 0 then return end
-    local ready = batch
-    batch, bytes = {}, 0
-    apply(db, job.spec, ready, job.result)
+local function deletes_only(planned)
+  for _, change in ipairs(plan.changes(planned)) do
+    if change.action ~= "delete" then return false end
   end
+  return true
+end
+
+--- Decides each difference once. What deletes waits in a file of its own, and what takes a unique
+--- value of a row that is to be deleted in another.
+local function decide(db, job, options)
+  job.writes, job.deletes, job.later = plan.file(), plan.file(), plan.file()
+  local leaving, undecided = unique.leaving(job.spec), plan.file()
   for found in job.report:each() do
-    local planned, reason, refused = plan_one(job.spec, job.strategy, found, options)
+    local planned, reason, refused = plan.one(job.spec, job.strategy, found, options)
     if not planned then
-      if not deleting then
-        count_skip(job.result, reason)
-        if refused then set_aside(db, job, found, options) end
-      end
-    elseif deletes_only(planned) == deleting then
+      apply.count_skip(job.result, reason)
+      if refused then set_aside(db, job, found, options) end
+    else
       job.result.planned = job.result.planned + 1
-      if options.dry_run then
-        for _, change in ipairs(planned.changes) do
-          options.show(statement.render(db, job.spec, change, found), job.spec, found,
-            change.side)
-        end
+      if deletes_only(planned) then
+        leaving:add(planned)
+        job.deletes:add(planned)
       else
-        batch[#batch + 1] = planned
-        bytes = bytes + #(found.primary or "") + #(found.secondary or "")
-        if #batch >= BATCH_ROWS or bytes >= memory.BYTES then flush() end
+        undecided:add(planned)
       end
     end
   end
-  flush()
   if job.bin then job.bin:flush() end
+  if leaving.count == 0 then
+    job.writes:close()
+    job.writes = undecided
+    return
+  end
+  for places in undecided:windows(apply.WINDOW) do
+    for _, at in ipairs(places) do
+      local planned = undecided:get(at)
+      local file = leaving:awaited_by(planned) and job.later or job.writes
+      file:add(planned)
+    end
+  end
+  undecided:close()
+end
+
+-- ---- what a run does, in order ----
+
+--- Calls fn(job, file) for all that is done, in order: rows are written parents first; then rows
+--- are deleted in the other order, each table's followed by those that had to wait for it.
+local function each_file(jobs, fn, between)
+  for _, job in ipairs(jobs) do fn(job, job.writes) end
+  if between then between() end
+  for i = #jobs, 1, -1 do
+    fn(jobs[i], jobs[i].deletes)
+    fn(jobs[i], jobs[i].later)
+  end
+end
+
+--- Rows of the primary where it stores more than crosses: what a dry run cannot know otherwise.
+local function stored_rows(db, spec, group, get)
+  local stored = {}
+  for _, step in ipairs(group) do
+    local planned = get(step.at)
+    if plan.writes(planned, "primary") and planned.primary then
+      stored[planned.key] = db.primary:with(fetch.one, spec, "primary", planned.key)
+    end
+  end
+  return stored
+end
+
+--- Calls fn(change, planned) for each statement of a file.
+local function each_statement(db, spec, file, fn)
+  apply.each_group(spec, file, function(group)
+    local function get(at) return (file:get(at)) end
+    apply.each_change(spec, group, get, stored_rows(db, spec, group, get),
+      function(planned, change) fn(change, planned) end)
+  end)
+end
+
+local function show_all(db, jobs, options)
+  each_file(jobs, function(job, file)
+    each_statement(db, job.spec, file, function(change, planned)
+      options.show(statement.render(job.spec, change, planned.key), job.spec, planned, change.side)
+    end)
+  end)
+end
+
+--- The secondary's sequences hand out no key that a repair has brought.
+local function move_sequences(db, job)
+  local spec = job.spec
+  for i = 1, spec.key_count do
+    local column = spec.columns[i]
+    if sequences.counts(column) then
+      db.secondary:with(sequences.move, spec.statements.secondary.table,
+        spec.statements.secondary.columns[i], column.other.sequence)
+    end
+  end
+end
+
+local function apply_all(db, jobs, options)
+  local polite <close> = politeness.new(db, { -- its rate counts what it is told, here rows
+    max_rate = options.max_rate, throttle = options.throttle,
+  })
+  local run = {
+    db = db, polite = polite, max_rate = options.max_rate, started = core.clock(),
+    undo = undo.files(db, options.undo, options.on_undo or function() end),
+  }
+  local files
+  local ok, err = pcall(function()
+    each_file(jobs, function(job, file)
+      run.job = job
+      apply.file(run, job, file)
+    end, function() apply.waiting(run, jobs, false) end)
+    apply.waiting(run, jobs, true)
+    for _, job in ipairs(jobs) do
+      if job.result.applied > 0 then move_sequences(db, job) end
+    end
+  end)
+  files = run.undo:finish()
+  for _, job in ipairs(jobs) do job.result.undo = files end
+  if ok then return end
+  err = errors.wrap(err)
+  if err.class == "canceled" or err.class == "config" then error(err, 0) end
+  run.job.result.error = err
 end
 
 -- ---- running ----
@@ -260,20 +194,25 @@ end
 local function new_result(name, strategy_name)
   return {
     model = name, strategy = strategy_name, planned = 0, applied = 0, skipped = 0, failed = 0,
-    quarantined = 0, failures = {}, skips = {}, seconds = 0,
+    quarantined = 0, failures = {}, skips = {}, seconds = 0, undo = {},
   }
 end
 
-local function start(db, name, options)
+local function strategy_of(db, name, options)
   local wanted = options.strategy
   if not wanted then wanted = db:model_definition(name).strategy end
-  local strategy, strategy_name = strategies.find(db, wanted)
-  local job = { strategy = strategy, result = new_result(name, strategy_name) }
-  job.report = verify.run(db, name, { progress = options.progress })
+  return strategies.find(db, wanted)
+end
+
+local function start(db, name, options, reports)
+  local strategy, strategy_name = strategy_of(db, name, options)
+  local job = { strategy = strategy, result = new_result(name, strategy_name), waiting = {} }
+  job.report = reports and reports[name] or verify.run(db, name, { progress = options.progress })
   job.spec = job.report.spec
   job.result.verdict = job.report.verdict
   job.result.error = job.report.error
   job.total = job.report.missing + job.report.extra + job.report.changed
+  if job.spec then strategies.check(job.spec, strategy, strategy_name) end
   return job
 end
 
@@ -288,35 +227,102 @@ local function check_limit(jobs, options)
   return total
 end
 
---- Verifies the models and repairs what differs. Parents come before the rows that refer to them,
---- and deletes last, in the other order.
+local function close(jobs)
+  for _, job in ipairs(jobs) do
+    job.report.spool:close()
+    for _, name in ipairs { "writes", "deletes", "later" } do
+      if job[name] then job[name]:close() end
+    end
+  end
+end
+
+--- Verifies the models, or reads a saved report, and repairs what differs. Parents come before the
+--- rows that refer to them, and deletes last, in the other order. What stops the run (a side that
+--- is gone) is in the result's error; what was done before is done.
 ---@param db dualdb.Database
----@param names string[]
----@param options { strategy: string|function|nil, dry_run: boolean|nil, allow_delete: boolean|nil,
----   max_rows: integer|nil, show: function|nil, progress: function|nil, confirm: function|nil }|nil
+---@param names string[]|nil   default: the models of the saved report
+---@param options dualdb.RepairOptions|nil
 ---@return dualdb.RepairResult[]
 function repair.run(db, names, options)
   options = options or {}
   options.show = options.show or function() end
-  local started = core.clock()
+  local started, reports = core.clock(), nil
+  if options.from then reports, names = saved.read(db, options.from, names) end
   local jobs, results = {}, {}
+  local guard <close> = setmetatable({}, { __close = function() close(jobs) end })
   for i, name in ipairs(order.parents_first(db, names)) do
-    jobs[i] = start(db, name, options)
+    jobs[i] = start(db, name, options, reports)
   end
   local total = check_limit(jobs, options)
-  if total > 0 and not options.dry_run and options.confirm then options.confirm(total) end
+  if total > 0 and not options.dry_run and options.confirm then options.confirm(total, names) end
+  local at_work = {}
   for _, job in ipairs(jobs) do
-    if job.total > 0 then pass(db, job, options, false) end
+    if job.total > 0 then
+      decide(db, job, options)
+      at_work[#at_work + 1] = job
+    end
   end
-  for i = #jobs, 1, -1 do
-    if jobs[i].total > 0 then pass(db, jobs[i], options, true) end
+  if options.dry_run then
+    show_all(db, at_work, options)
+  elseif #at_work > 0 then
+    apply_all(db, at_work, options)
   end
   for i, job in ipairs(jobs) do
-    job.report.spool:close()
     job.result.seconds = core.clock() - started
     results[i] = job.result
   end
   return results
+end
+
+-- ---- as a file ----
+
+--- Writes the repair of a report as SQL for the client of the side that it writes, as it would be
+--- run: one transaction, each statement under the condition that the row still is what the report
+--- saw.
+---@param db dualdb.Database
+---@param report dualdb.Report
+---@param options { strategy: string|function|nil, allow_delete: boolean|nil }|nil
+---@param write fun(text: string)
+function repair.write_sql(db, report, options, write)
+  options = options or {}
+  if not report.spec then return end
+  local strategy, name = strategy_of(db, report.model, options)
+  strategies.check(report.spec, strategy, name)
+  local job = { report = report, spec = report.spec, strategy = strategy, waiting = {},
+                result = new_result(report.model, name) }
+  decide(db, job, { allow_delete = options.allow_delete, dry_run = true })
+  local guard <close> = setmetatable({}, { __close = function()
+    for _, file in ipairs { job.writes, job.deletes, job.later } do file:close() end
+  end })
+  local side
+  local function begin(change)
+    if side and side ~= change.side then
+      errors.raise("refused", "model %s: strategy %s writes both sides, which are no one file",
+        report.model, name)
+    end
+    if side then return end
+    side = change.side
+    write(script.head(db[side].driver, {
+      ("Repairs model %s on the %s by the strategy %s."):format(report.model, side, name),
+      "A statement changes a row only while it still is what the verification saw.",
+      ("dualdb shell %s <FILE"):format(side),
+    }))
+  end
+  each_file({ job }, function(_, file)
+    each_statement(db, job.spec, file, function(change, planned)
+      begin(change)
+      statement.write(job.spec, change, planned.key, write)
+      write "\n"
+    end)
+  end)
+  if side then write(script.TAIL) end
+  local reasons = {}
+  for reason in pairs(job.result.skips) do reasons[#reasons + 1] = reason end
+  table.sort(reasons)
+  for _, reason in ipairs(reasons) do
+    write(("-- model %s: %d left as they are: %s\n"):format(report.model:gsub("%c", " "),
+      job.result.skips[reason], (reason:gsub("%c", " "))))
+  end
 end
 
 return repair

@@ -6,7 +6,7 @@ local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
 local journal = require "dualdb.journal"
 local quarantine = require "dualdb.quarantine"
-local repair = require "dualdb.repair"
+local decide = require "dualdb.repair.decide"
 local statement = require "dualdb.statement"
 local bring = require "dualdb.bring"
 
@@ -384,7 +384,7 @@ function replay_keys.decide(run, spec, item, strategy)
       return run:rollback()
     end
     local verdict
-    verdict, wanted = repair.decide(spec, strategy, {
+    verdict, wanted = decide.row(spec, strategy, {
       key = item.key, kind = not a and "extra" or b and "changed" or "missing", primary = a,
       secondary = b, column = item.column, reason = item.why,
     })

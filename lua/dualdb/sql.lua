@@ -176,6 +176,19 @@ function sql:insert(names, rows)
                                                    tuples)
 end
 
+--- Inserts a row unless its key is there; parameters: its values, those of the columns `more`, and
+--- the key.
+---@param names string[]
+---@param more string[]|nil
+function sql:insert_unless_there(names, more)
+  local all, values = { table.unpack(names) }, { marks_of(self, names) }
+  for _, name in ipairs(more or {}) do all[#all + 1], values[#values + 1] = name, "?" end
+  return ("insert into %s (%s)%s select %s%s where not exists (select 1 from %s where %s)"):format(
+    self.table, table.concat(all, ", "),
+    self.driver == "postgres" and " overriding system value" or "", table.concat(values, ", "),
+    self.driver == "mysql" and " from dual" or "", self.table, exact_key_match(self))
+end
+
 local function assignments(names, format)
   local parts = {}
   for i, name in ipairs(names) do parts[i] = format:gsub("%%s", (name:gsub("%%", "%%%%"))) end

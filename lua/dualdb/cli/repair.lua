@@ -20,12 +20,19 @@ local command = {
 function command.add_to_parser(cmd)
   select_models.add_to_parser(cmd)
   cmd:option("--strategy",
-    "which row is right: primary_wins (default), secondary_wins, or one of the project file")
-    :argname("NAME")
+    "which row is right: primary_wins (default), secondary_wins, newest_wins (by the model's "
+    .. "watermark), ask (row by row), or one of the project file"):argname("NAME")
+  cmd:option("--from", "repair what this report of `verify --report` says, not what is found now")
+    :argname("REPORT.jsonl")
   cmd:flag("-n --dry-run", "only print the SQL that would run")
   cmd:option("--max-rows", ("refuse to repair more (default: %d)"):format(repair.DEFAULT_MAX_ROWS))
     :argname("N"):convert(quantity.count "--max-rows")
   cmd:flag("--allow-delete", "rows may be deleted")
+  cmd:option("--max-rate", "repair no more rows a second than this"):argname("ROWS")
+    :convert(quantity.count "--max-rate")
+  cmd:option("--undo", "where to keep what is replaced, as SQL that puts it back: FILE.sql becomes "
+    .. "FILE.secondary.sql and FILE.primary.sql (default: in the project's state directory)")
+    :argname("FILE.sql")
   cmd:flag("--yes", "do not ask")
 end
 
@@ -60,8 +67,8 @@ local function target(db, args, names)
 end
 
 --- Asks a person to type the name of the database that will be written to.
-local function asker(db, args, names)
-  return function(total)
+local function asker(db, args)
+  return function(total, names)
     confirm.name_of_database(CONFIRMATION, db[target(db, args, names)], ("%s %s"):format(
       progress.count(total), total == 1 and "row differs" or "rows differ"))
   end
@@ -71,7 +78,7 @@ end
 
 local FIELDS = {
   "model", "verdict", "strategy", "planned", "applied", "skipped", "quarantined", "failed",
-  "seconds", "error",
+  "seconds", "undo", "error",
 }
 
 local function entry_of(result, sql)
@@ -111,6 +118,17 @@ end
 
 local ADVICE = { ["deletes are not allowed"] = "; --allow-delete allows them" }
 
+--- Where what was replaced is kept.
+local function show_undo(entries, out)
+  for _, side in ipairs { "secondary", "primary" } do
+    local path = entries[1] and (entries[1].undo or {})[side]
+    if path then
+      out.print(("undo it on the %s with: dualdb shell %s <%s"):format(side, side,
+        text.visible(path)))
+    end
+  end
+end
+
 local function report_problems(entry, out)
   local name = text.visible(entry.model)
   if entry.error then out.error(entry.error, entry.model) end
@@ -143,12 +161,16 @@ end
 
 ---@return integer exit_code
 function command.command(args, out)
-  local names, without_key = select_models.names("repair", args)
+  local names, without_key
+  -- A report names its models itself.
+  if not args.from or args.all or #args.models > 0 then
+    names, without_key = select_models.names("repair", args)
+  end
   local db = args.db()
   check_strategy(db, args.strategy)
   local ask = not args.yes and not args.dry_run
   if ask then confirm.needs_terminal(CONFIRMATION) end
-  for _, name in ipairs(without_key) do
+  for _, name in ipairs(without_key or {}) do
     out.log("warn", ("table %s has no primary key and is not repaired"):format(name),
       { table = name })
   end
@@ -157,8 +179,12 @@ function command.command(args, out)
   out.result { models = entries, dry_run = args.dry_run or false }
   local results = repair.run(db, names, {
     strategy = args.strategy, dry_run = args.dry_run, allow_delete = args.allow_delete,
-    max_rows = args.max_rows, show = shower(args, out, sql),
-    confirm = ask and asker(db, args, names) or nil,
+    max_rows = args.max_rows, max_rate = args.max_rate, from = args.from, undo = args.undo,
+    show = shower(args, out, sql), confirm = ask and asker(db, args) or nil,
+    on_undo = function(side, path)
+      out.log("info", ("what is replaced on the %s is kept in %s"):format(side, path),
+        { side = side, file = path })
+    end,
     progress = progress.new("repair"):callback(),
   })
   for i, result in ipairs(results) do
@@ -166,7 +192,10 @@ function command.command(args, out)
     for _, code in ipairs(codes_of(entries[i], args.dry_run)) do codes[#codes + 1] = code end
     report_problems(entries[i], out)
   end
-  if not args.dry_run then show(entries, out) end
+  if not args.dry_run then
+    show(entries, out)
+    show_undo(entries, out)
+  end
   return errors.strongest(codes)
 end
 
