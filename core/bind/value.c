@@ -449,8 +449,8 @@ static int core_json_string(lua_State *L) {
     return 1;
 }
 
-/* compare(kinds, a, b): -1, 0 or 1, the order of two rows of these kinds (dd_key_compare) */
-static int core_compare(lua_State *L) {
+/* compare_rows(kinds, a, b): -1, 0 or 1, the order of two rows of these kinds (dd_key_compare) */
+static int core_compare_rows(lua_State *L) {
     unsigned count;
     const char *kinds = dd_check_kinds(L, 1, &count);
     for (int i = 2; i <= 3; i++) {
@@ -508,7 +508,7 @@ static const luaL_Reg functions[] = {
     {"pick", core_pick},
     {"differing", core_differing},
     {"digest", core_digest},
-    {"compare", core_compare},
+    {"compare_rows", core_compare_rows},
     {"json_members", core_json_members},
     {"json_field", core_json_field},
     {"kind_name", core_kind_name},

@@ -150,7 +150,7 @@ function Model:verify(options)
   return require("dualdb.verify").run(self.db, self.name, options)
 end
 
---- Verifies and mends what differs.
+--- Verifies and mends what differs. Raises what stopped it, with what was done until then done.
 ---@param options dualdb.RepairOptions|nil
 ---@return dualdb.RepairResult
 function Model:repair(options)
@@ -158,7 +158,9 @@ function Model:repair(options)
     strategy = true, dry_run = true, allow_delete = true, max_rows = true, show = true,
     progress = true, from = true, undo = true, on_undo = true, max_rate = true, throttle = true,
   })
-  return require("dualdb.repair").run(self.db, { self.name }, options)[1]
+  local result = require("dualdb.repair").run(self.db, { self.name }, options)[1]
+  if result.stopped then error(result.error, 0) end
+  return result
 end
 
 return Model

@@ -10,6 +10,7 @@ local order = require "dualdb.order"
 local plan = require "dualdb.repair.plan"
 local politeness = require "dualdb.sync.politeness"
 local quarantine = require "dualdb.quarantine"
+local runs = require "dualdb.runs"
 local saved = require "dualdb.repair.saved"
 local script = require "dualdb.repair.script"
 local sequences = require "dualdb.schema.sequences"
@@ -34,9 +35,11 @@ repair.DEFAULT_MAX_ROWS = 10000
 ---@field failures table[]      { key, reason } of the first ones
 ---@field skips table<string, integer>   reason -> count
 ---@field undo table<"primary"|"secondary", string>   the undo files of the run, where there are any
+---@field run integer|nil        of the run record
 ---@field seconds number
 ---@field verdict string         of the verification it started from
 ---@field error dualdb.Error|nil
+---@field stopped boolean|nil     the error stopped the run, which has done what is counted
 
 ---@class dualdb.RepairOptions
 ---@field strategy string|function|nil   default: the model's, else primary_wins
@@ -186,7 +189,7 @@ local function apply_all(db, jobs, options)
   if ok then return end
   err = errors.wrap(err)
   if err.class == "canceled" or err.class == "config" then error(err, 0) end
-  run.job.result.error = err
+  run.job.result.error, run.job.result.stopped = err, true
 end
 
 -- ---- running ----
@@ -236,23 +239,8 @@ local function close(jobs)
   end
 end
 
---- Verifies the models, or reads a saved report, and repairs what differs. Parents come before the
---- rows that refer to them, and deletes last, in the other order. What stops the run (a side that
---- is gone) is in the result's error; what was done before is done.
----@param db dualdb.Database
----@param names string[]|nil   default: the models of the saved report
----@param options dualdb.RepairOptions|nil
----@return dualdb.RepairResult[]
-function repair.run(db, names, options)
-  options = options or {}
-  options.show = options.show or function() end
-  local started, reports = core.clock(), nil
-  if options.from then reports, names = saved.read(db, options.from, names) end
-  local jobs, results = {}, {}
-  local guard <close> = setmetatable({}, { __close = function() close(jobs) end })
-  for i, name in ipairs(order.parents_first(db, names)) do
-    jobs[i] = start(db, name, options, reports)
-  end
+--- Decides, and does it or shows it.
+local function work(db, jobs, options, names)
   local total = check_limit(jobs, options)
   if total > 0 and not options.dry_run and options.confirm then options.confirm(total, names) end
   local at_work = {}
@@ -267,10 +255,85 @@ function repair.run(db, names, options)
   elseif #at_work > 0 then
     apply_all(db, at_work, options)
   end
+end
+
+-- ---- its record ----
+
+local RECORDED = {
+  "from", "dry_run", "allow_delete", "max_rows", "max_rate", "strategy", "undo",
+}
+
+local function begin_record(db, names, options)
+  local kept = {}
+  for _, name in ipairs(RECORDED) do kept[name] = options[name] end
+  return runs.begin(db, { command = "repair", models = names, options = kept })
+end
+
+local COUNTED = { "strategy", "planned", "applied", "skipped", "failed", "quarantined" }
+
+--- What is recorded of the results.
+local function record_of(results, options)
+  local record = { counts = {}, files = {}, exit = repair.exit_code(results, options) }
+  for _, result in ipairs(results) do
+    local counts = {}
+    for _, name in ipairs(COUNTED) do counts[name] = result[name] end
+    record.counts[result.model] = counts
+    record.error = record.error or result.error
+  end
+  for side, path in pairs(results[1] and results[1].undo or {}) do
+    record.files[#record.files + 1] = { kind = "undo " .. side, path = path }
+  end
+  if options.from then
+    record.files[#record.files + 1] = { kind = "report", path = options.from }
+  end
+  return record
+end
+
+--- The exit code of a repair: `strongest` of what became of each model.
+---@param results dualdb.RepairResult[]
+---@param options { dry_run: boolean|nil }
+---@return integer
+function repair.exit_code(results, options)
+  local codes = {}
+  local function add(code, applies) if applies then codes[#codes + 1] = code end end
+  for _, result in ipairs(results) do
+    if result.error then codes[#codes + 1] = errors.exit_code(result.error) end
+    add(8, result.verdict == "not_verified")
+    add(7, result.failed > 0 or result.quarantined > 0)
+    local settled = result.skips["equal meanwhile"] or 0
+    add(1, result.skipped > settled or options.dry_run and result.planned > 0)
+  end
+  return errors.strongest(codes)
+end
+
+--- Verifies the models, or reads a saved report, and repairs what differs. Parents come before the
+--- rows that refer to them, and deletes last, in the other order. What stops the run (a side that
+--- is gone) is in the result's error; what was done before is done.
+---@param db dualdb.Database
+---@param names string[]|nil   default: the models of the saved report
+---@param options dualdb.RepairOptions|nil
+---@return dualdb.RepairResult[]
+function repair.run(db, names, options)
+  options = options or {}
+  options.show = options.show or function() end
+  local started, jobs, results, reports = core.clock(), {}, {}, nil
+  local record = begin_record(db, names, options)
+  local ok, err = pcall(function()
+    if options.from then reports, names = saved.read(db, options.from, names) end
+    for i, name in ipairs(order.parents_first(db, names)) do
+      jobs[i] = start(db, name, options, reports)
+    end
+    work(db, jobs, options, names)
+  end)
   for i, job in ipairs(jobs) do
-    job.result.seconds = core.clock() - started
+    job.result.seconds, job.result.run = core.clock() - started, record.id
     results[i] = job.result
   end
+  close(jobs)
+  local what = record_of(results, options)
+  if not ok then what.error, what.exit = err, errors.exit_code(err) end
+  record:finish(what)
+  if not ok then error(err, 0) end
   return results
 end
 

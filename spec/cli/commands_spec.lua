@@ -341,13 +341,14 @@ describe("dualdb", function()
       assert.equal(1, run.code)
       assert.equal([[
 -- Item 1: changed; on the secondary
-update "cli_item" set "note" = 'x', "ok" = true where "id" = 1;
+update "cli_item" set "note" = 'x', "ok" = true where "id" = 1 ]] .. [[and "note" = 'other' ]]
+        .. [[and "ok" is null;
 -- Item 9007199254740993: missing; on the secondary
 insert into "cli_item" ("id", "room_id", "price", "note", "ok") overriding system value values ]]
         .. "(9007199254740993, 3, null, 'it''s \\ \n', null);\n"
         .. [[
 -- Room 77: extra; on the secondary
-delete from "cli_room" where "id" = 77;
+delete from "cli_room" where "id" = 77 and "name" = 'extra';
 ]], run.out)
       assert.equal(before, chat.contents(db))
       -- What was printed is what repairs: run by the server, the sides are equal.
@@ -452,7 +453,8 @@ delete from "cli_room" where "id" = 77;
       { { "repair", "Room", "--all", "--yes" }, "both %-%-all and models" },
       { { "repair", "Room", "--yes", "--strategy", "primary_win" }, "unknown strategy",
         "primary_wins" },
-      { { "repair", "Room", "--yes", "--strategy", "" }, "unknown strategy", "Known are loud" },
+      { { "repair", "Room", "--yes", "--strategy", "" }, "unknown strategy",
+        "Known are ask, loud" },
       { { "schema", "apply", "Romo" }, "no model Romo", "Room" },
     } do
       local run = dir:run(case[1])

@@ -35,6 +35,19 @@ function clients.run(driver, sql)
   return text
 end
 
+--- Runs a file of SQL as a person would: the client reads it, and nothing else.
+---@param driver "mysql"|"postgres"
+---@param path string
+---@return string   what the client said
+function clients.file(driver, path)
+  local program, database = os.getenv(PROGRAM[driver]), servers.settings(driver).dbname
+  local pipe = assert(io.popen((driver == "mysql" and "%s %s <'%s' 2>&1"
+    or "%s -q -d %s <'%s' 2>&1"):format(program, database, path)))
+  local text = pipe:read "a"
+  assert(pipe:close(), text)
+  return text
+end
+
 --- The rows of a query, each a list of texts; NULL is the text NULL.
 ---@return string[][]
 function clients.rows(driver, sql)

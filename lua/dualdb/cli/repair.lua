@@ -78,7 +78,7 @@ end
 
 local FIELDS = {
   "model", "verdict", "strategy", "planned", "applied", "skipped", "quarantined", "failed",
-  "seconds", "undo", "error",
+  "seconds", "undo", "run", "error",
 }
 
 local function entry_of(result, sql)
@@ -91,16 +91,6 @@ local function entry_of(result, sql)
   end
   if sql then entry.sql = json.array(sql[result.model]) end
   return entry
-end
-
-local function codes_of(entry, dry_run)
-  local codes = {}
-  if entry.error then codes[#codes + 1] = errors.exit_code(entry.error) end
-  if entry.verdict == "not_verified" then codes[#codes + 1] = 8 end
-  if entry.failed > 0 or entry.quarantined > 0 then codes[#codes + 1] = 7 end
-  local settled = entry.skips["equal meanwhile"] or 0
-  if entry.skipped > settled or dry_run and entry.planned > 0 then codes[#codes + 1] = 1 end
-  return codes
 end
 
 local function show(entries, out)
@@ -174,7 +164,7 @@ function command.command(args, out)
     out.log("warn", ("table %s has no primary key and is not repaired"):format(name),
       { table = name })
   end
-  local entries, codes = json.array(), {}
+  local entries = json.array()
   local sql = args.dry_run and out.json and {} or nil
   out.result { models = entries, dry_run = args.dry_run or false }
   local results = repair.run(db, names, {
@@ -189,14 +179,13 @@ function command.command(args, out)
   })
   for i, result in ipairs(results) do
     entries[i] = entry_of(result, sql)
-    for _, code in ipairs(codes_of(entries[i], args.dry_run)) do codes[#codes + 1] = code end
     report_problems(entries[i], out)
   end
   if not args.dry_run then
     show(entries, out)
     show_undo(entries, out)
   end
-  return errors.strongest(codes)
+  return repair.exit_code(results, { dry_run = args.dry_run })
 end
 
 return command

@@ -35,6 +35,7 @@ function apply.each_change(spec, group, get, stored, fn)
     local planned = get(step.at)
     for _, change in ipairs(plan.changes(planned)) do
       local id = change.side .. planned.key
+      change.row = planned.wanted  -- which may be another one since the first side was written
       if change.side == "primary" and change.from then
         change.from = stored[planned.key] or change.from
       end
@@ -119,6 +120,13 @@ local function obsolete(planned, primary, secondary)
   return primary == secondary and "equal meanwhile" or "changed meanwhile"
 end
 
+--- Rows that were read from the file are the same as those from the servers: one is enough.
+local function share(planned, primary, secondary)
+  local wanted = planned.wanted
+  planned.wanted = wanted == primary and primary or wanted == secondary and secondary or wanted
+  planned.primary, planned.secondary = primary, secondary
+end
+
 --- Keeps the groups whose rows are what they were; says of the others why not.
 local function current_groups(groups, get, crossed, secondary, outcomes)
   local left = {}
@@ -126,7 +134,9 @@ local function current_groups(groups, get, crossed, secondary, outcomes)
     local why = {}
     for _, step in ipairs(group) do
       local planned = get(step.at)
-      why[step.at] = obsolete(planned, crossed[planned.key], secondary[planned.key])
+      local a, b = crossed[planned.key], secondary[planned.key]
+      why[step.at] = obsolete(planned, a, b)
+      if not why[step.at] then share(planned, a, b) end
     end
     if next(why) == nil then
       left[#left + 1] = group
@@ -169,6 +179,21 @@ local function prove(conns, spec, side, groups, get)
   end
 end
 
+--- A row that a strategy made has in the columns that the primary computes what that makes of it,
+--- and the secondary is given the same.
+local function take_computed(conns, spec, planned)
+  local own = planned.wanted ~= planned.primary and planned.wanted ~= planned.secondary
+  if not own or not planned.wanted then return end
+  local computes = false
+  for _, column in ipairs(spec.columns) do computes = computes or column.primary.generated end
+  if not computes then return end
+  local stored = fetch.one(conns.primary, spec, "primary", planned.key)
+  local crossed = stored and fetch.crosser(spec)(stored)
+  if crossed and statement.computed(spec, "primary", crossed, planned.wanted) then
+    planned.wanted = crossed
+  end
+end
+
 --- Reads planned repairs; those of the batch stay in memory while it lasts, as far as they may.
 local function reader(file, groups)
   local held, bytes = {}, 0
@@ -196,6 +221,7 @@ local function write_groups(run, spec, groups, get, conns, both_written)
         change.more = more_of(conns.secondary, spec, planned.key)
       end
       statement.run(conns[change.side], spec, change, planned.key)
+      if change.side == "primary" then take_computed(conns, spec, planned) end
       table.insert(entries[change.side], { spec = spec, change = change, key = planned.key })
     end)
     for _, step in ipairs(group) do outcomes[step.at] = true end

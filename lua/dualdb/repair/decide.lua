@@ -28,7 +28,7 @@ local decide = {}
 local function compare(spec, found, name)
   local index = spec.index[name]
   if not index then error(("model %s has no column %s"):format(spec.name, tostring(name)), 0) end
-  return core.compare(spec.columns[index].kind, core.pick(found.primary, { index }),
+  return core.compare_rows(spec.columns[index].kind, core.pick(found.primary, { index }),
     core.pick(found.secondary, { index }))
 end
 

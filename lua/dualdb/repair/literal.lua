@@ -42,9 +42,10 @@ local function mysql_time(text)
   return ("'%s%d %02d%s'"):format(sign, hours // 24, hours % 24, rest)
 end
 
---- Years before 1 are BC there: -0043 is 44 BC.
+--- Years before 1 are BC there: 0000 is 1 BC, and -0043 is 44 BC.
 local function postgres_moment(text)
   local year, rest = text:match "^%-(%d+)(.*)$"
+  if not year and text:find "^0000%-" then year, rest = "0", text:sub(5) end
   if not year then return postgres_text(text) end
   return ("'%04d%s BC'"):format(math.tointeger(year) + 1, rest)
 end

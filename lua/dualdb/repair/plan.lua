@@ -10,6 +10,7 @@ local unreadable = require "dualdb.unreadable"
 local plan = {}
 
 ---@class dualdb.Planned
+---@field kind "missing"|"extra"|"changed"   read from a file
 ---@field key string             canonical
 ---@field primary string|nil     the rows as the difference has them
 ---@field secondary string|nil
@@ -56,6 +57,7 @@ function File:get(at)
   local key, a, b, own, where = HEAD:unpack(head)
   local function field(length) return length > 0 and self.file:read(length) or nil end
   local found = { key = field(key), primary = field(a), secondary = field(b) }
+  found.kind = not found.primary and "extra" or found.secondary and "changed" or "missing"
   local wanted = field(own)
   found.wanted = where == PRIMARY and found.primary or where == SECONDARY and found.secondary
     or wanted
@@ -156,7 +158,7 @@ function plan.rows(conns, spec, keys, lock)
   local cross, crossed = fetch.crosser(spec), {}
   for key, packed in pairs(stored) do
     local given, _, reason = cross(packed)
-    crossed[key] = reason and packed or given
+    crossed[key] = (reason or given == packed) and packed or given  -- one of them in memory
   end
   return crossed, stored, secondary
 end
