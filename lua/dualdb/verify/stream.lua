@@ -11,6 +11,9 @@ local stream = {}
 --- Rows and bytes of a side with which a chunk ends: so much is read again after a death.
 stream.CHUNK_ROWS = 64 * 1024
 stream.CHUNK_BYTES = 16 * 1024 * 1024
+--- Chunks that a smaller table is cut into, but for those of fewer rows: a map of it shows where.
+--- Each takes 0.1 ms.
+local PARTS, LEAST_ROWS = 200, 256
 --- Of a statement's time-out, what it may be open for: a server's snapshot lasts no longer.
 local OF_TIMEOUT = 0.5
 
@@ -51,7 +54,8 @@ function stream.compare(job)
   call.expected_rows, call.digests = spec.estimated_rows, true
   call.transform, call.crossing = fetch.transform(spec), crossing
   call.difference, call.progress = job.suspect, job.progress
-  call.chunk_rows, call.chunk_bytes = stream.CHUNK_ROWS, stream.CHUNK_BYTES
+  call.chunk_rows = math.min(stream.CHUNK_ROWS, math.max(LEAST_ROWS, spec.estimated_rows // PARTS))
+  call.chunk_bytes = stream.CHUNK_BYTES
   call.most_seconds = job.db.policy.statement_timeout * OF_TIMEOUT
   function call.chunk(through, rows_primary, rows_secondary)
     local counts = crossing:counts()
