@@ -346,9 +346,10 @@ end
 ---@param report dualdb.Report
 ---@param options { strategy: string|function|nil, allow_delete: boolean|nil }|nil
 ---@param write fun(text: string)
+---@return "primary"|"secondary"|nil   the side that it writes; nil when there is nothing to do
 function repair.write_sql(db, report, options, write)
   options = options or {}
-  if not report.spec then return end
+  if not report.spec then return nil end
   local strategy, name = strategy_of(db, report.model, options)
   strategies.check(report.spec, strategy, name)
   local job = { report = report, spec = report.spec, strategy = strategy, waiting = {},
@@ -386,6 +387,7 @@ function repair.write_sql(db, report, options, write)
     write(("-- model %s: %d left as they are: %s\n"):format(report.model:gsub("%c", " "),
       job.result.skips[reason], (reason:gsub("%c", " "))))
   end
+  return side
 end
 
 return repair

@@ -2,6 +2,7 @@
 
 local browser = require "spec.support.browser"
 local cli = require "spec.support.cli"
+local clients = require "spec.support.clients"
 local dualdb = require "dualdb"
 local html = require "dualdb.report.html"
 local pair = require "spec.support.pair"
@@ -369,8 +370,7 @@ describe("verify --report", function()
     for _, name in ipairs { "r.txt", "r", "html", "r.html.gz" } do
       local run = dir:run { "verify", "Same", "--report", name }
       assert.equal(2, run.code)
-      assert.matches("does not end in %.jsonl", run.err)
-      assert.matches("%.html", run.err)
+      assert.truthy(run.err:find("does not end in .jsonl, .html or .sql", 1, true))
     end
   end)
 
@@ -382,5 +382,69 @@ describe("verify --report", function()
     assert.equal("Equal where it was compared", browser.text(document:match "<h1>(.-)</h1>"))
     assert.truthy(browser.text(document):find("where id < 5", 1, true))
     assert.matches('class="list"[^>]*hidden', document)
+  end)
+end)
+
+describe("verify --report FILE.sql", function()
+  local PARENT, CHILD, OTHER = "report_parent", "report_child", "report_other"
+  local FILE = "repair.sql"
+
+  before_each(function()
+    pair.drop(db, CHILD)
+    local text = "id int primary key, note varchar(20)"
+    pair.make(db, PARENT, { mysql = text, postgres = text })
+    text = "id int primary key, parent int, foreign key (parent) references report_parent (id)"
+    pair.make(db, CHILD, { mysql = text, postgres = text })
+    pair.make(db, OTHER, { mysql = "id int primary key", postgres = "id int primary key" })
+    db.primary:execute("insert into report_parent values (1, 'a'), (2, 'b\\n--')")
+    db.primary:execute("insert into report_child values (10, 1), (11, 2)")
+    db.secondary:execute("insert into report_parent values (1, 'x'), (3, 'extra')")
+    dir:write("dualdb.lua", [[return { policy = { recheck = 0.02 }, models = {
+      A = { table = "report_child" }, B = { table = "report_other", strategy = "secondary_wins" },
+      Z = { table = "report_parent" } } }]])
+  end)
+
+  after_each(function() pair.drop(db, CHILD) end)
+
+  local function verify(...)
+    return dir:json { "verify", ... }
+  end
+
+  it("is what a repair would run: its client makes equal all but what it names", function()
+    local document, run = verify("--all", "--report", FILE)
+    assert.equal(1, run.code)
+    assert.same({ 2, 1 }, { document.models[1].missing, document.models[3].missing })
+    local text = dir:read(FILE)
+    -- A child's rows would be refused before those of its parent.
+    assert.True(text:find('insert into "report_parent"', 1, true)
+      < text:find('insert into "report_child"', 1, true))
+    assert.truthy(text:find("model Z: 1 left as they are: deletes are not allowed", 1, true))
+    assert.equal("", clients.file("postgres", dir.path .. "/" .. FILE))
+    document = verify("--all", "--report", FILE)
+    assert.equal("equal", document.models[1].verdict)
+    local parent = document.models[3]
+    assert.same({ 0, 1, 0 }, { parent.missing, parent.extra, parent.changed })
+    assert.is_nil(dir:read(FILE):find "\n[a-z]+ ")
+  end)
+
+  it("is for one side: a model whose repair writes the other is named, and left out", function()
+    db.secondary:execute("insert into report_other values (1)")
+    local run = dir:run { "verify", "--all", "--report", FILE }
+    assert.equal(1, run.code)
+    assert.matches("B: its repair is not in the file: it writes the primary", run.err)
+    assert.matches("\n%-%- model B: left out: it writes the primary", dir:read(FILE))
+    assert.is_nil(dir:read(FILE):find("report_other", 1, true))
+    run = dir:run { "verify", "B", "--report", FILE }
+    assert.equal("", run.err)
+    assert.equal("", clients.file("mysql", dir.path .. "/" .. FILE))
+    assert.equal("equal", verify("B").verdict)
+  end)
+
+  it("changes nothing that is no longer what the verification saw", function()
+    verify("Z", "--report", FILE)
+    db.secondary:execute("update report_parent set note = 'newer' where id = 1")
+    clients.file("postgres", dir.path .. "/" .. FILE)
+    assert.equal("newer", pair.value(db.secondary,
+      "select note as v from report_parent where id = 1"))
   end)
 end)

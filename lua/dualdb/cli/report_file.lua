@@ -4,6 +4,7 @@
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local html = require "dualdb.report.html"
+local sql = require "dualdb.report.sql"
 
 local ReportFile = {}
 ReportFile.__index = ReportFile
@@ -20,6 +21,7 @@ local WRITERS = {
     }
   end,
   html = html.open,
+  sql = sql.open,
 }
 
 local function ending(path)
@@ -30,7 +32,7 @@ end
 ---@param path string
 function ReportFile.path(path)
   if WRITERS[ending(path)] then return path end
-  return nil, ("option '--report': %s does not end in .jsonl or .html"):format(path)
+  return nil, ("option '--report': %s does not end in .jsonl, .html or .sql"):format(path)
 end
 
 local function dropped_on_error(file)

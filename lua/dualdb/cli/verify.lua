@@ -54,7 +54,8 @@ function command.add_to_parser(cmd)
   cmd:option("--resume", "go on with a run that was killed, or could not verify all: the same "
     .. "models, compared the same way"):argname("RUN"):convert(run_id)
   cmd:option("--report", "write what was found there: FILE.jsonl has every difference as a line of "
-    .. "JSON, FILE.html is a page to look at"):argname("FILE"):convert(ReportFile.path):count("*")
+    .. "JSON, FILE.html is a page to look at, FILE.sql what a repair would run")
+    :argname("FILE"):convert(ReportFile.path):count("*")
 end
 
 local function key_text(spec, key)
