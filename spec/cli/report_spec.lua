@@ -374,6 +374,15 @@ describe("verify --report", function()
     end
   end)
 
+  it("refuses a file that is named twice, and leaves nothing of the others", function()
+    local before = dir:list()
+    local run = dir:run { "verify", "Same", "--report", "x.html", "--report", "y.sql", "--report",
+                          "x.html" }
+    assert.equal(2, run.code)
+    assert.matches("%-%-report x%.html is there twice", run.err)
+    assert.same(before, dir:list())
+  end)
+
   it("says of equal tables that they are, and of what a page was narrowed to", function()
     local run = dir:run { "verify", "Same", "--where", "id < 5", "--report", "same.html" }
     assert.equal(0, run.code)

@@ -107,7 +107,12 @@ ReportFiles.__index = ReportFiles
 function ReportFile.open_all(paths, db)
   local self = setmetatable({}, ReportFiles)
   local guard <close> = dropped_on_error(self)
-  for i, path in ipairs(paths) do self[i] = ReportFile.open(path, db) end
+  local seen = {}
+  for i, path in ipairs(paths) do
+    if seen[path] then errors.usage("verify: --report %s is there twice", path) end
+    seen[path] = true
+    self[i] = ReportFile.open(path, db)
+  end
   return self
 end
 

@@ -54,7 +54,8 @@ function coverage() {
       `${count(sum("rows_secondary"))} secondary`),
     fact("chunks", count(covered("chunks")), covered("chunks_not_verified")
       ? `, ${count(covered("chunks_not_verified"))} not verified` : ""),
-    fact("columns", columns === of ? `all ${count(of)}` : `${count(columns)} of ${count(of)}`),
+    fact("columns", !columns ? "none" : columns === of ? `all ${count(of)}`
+      : `${count(columns)} of ${count(of)}`),
     fact("narrowed to", narrowed.length
       ? el("span", { class: "narrow" }, narrowed.join("; ")) : "nothing: whole tables"),
     ...[...samples].map((text) => fact("sample", el("span", { class: "narrow" }, text))));
