@@ -118,7 +118,7 @@ end)
 local function articles(document)
   local found = {}
   for _, article in ipairs(browser.elements(document, "article")) do
-    found[browser.text(article:match "<h4>(.-)</h4>")] = article
+    found[browser.text(article:match "<h3>(.-)</h3>")] = article
   end
   return found
 end

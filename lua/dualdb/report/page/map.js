@@ -10,9 +10,9 @@ const MEANS = {
 
 function keyText(model, values) {
   if (!values) return null;
-  const texts = values.map((value) => {
+  const texts = values.map((value, i) => {
     if (value === null) return "NULL";
-    const list = tokens(value, kindOf(model, model.key[0])).map((token) =>
+    const list = tokens(value, kindOf(model, model.key[i])).map((token) =>
       leftOut(token) ? "\u2026" : token.replace(/^\0byte:/, "\\x")
         .replace(/[\u0000-\u001f]/g, (one) => String.fromCharCode(0x2400 + one.charCodeAt(0))));
     const text = list.map((token) => (UNSEEN.test(token) ? code(token) : token));
@@ -125,8 +125,8 @@ function move(event, cells) {
 
 // `chosen` is the number of the part that is selected, or null; choose(number) selects one.
 function keySpace(model, chosen, choose) {
-  const few = model.map.length <= 60;
-  const grid = el("div", { class: few ? "cells few" : "cells", role: "listbox",
+  const size = model.map.length <= 60 ? "few" : model.map.length <= 260 ? "some" : "many";
+  const grid = el("div", { class: `cells ${size}`, role: "listbox",
     "aria-label": `key space of ${model.model}, in the order of its keys` });
   const cells = model.map.map((part, i) => {
     const cell = el("button", { type: "button", role: "option",

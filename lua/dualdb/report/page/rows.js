@@ -79,7 +79,7 @@ function keyLine(model, one) {
     i ? el("span", { class: "and" }, ", ") : null,
     el("span", { class: "key-name" }, `${name} `), single(one.key[i], kindOf(model, name)),
   ]);
-  return el("h4", {}, el("span", { class: "of" }, `${model.model} `), ...parts);
+  return el("h3", {}, el("span", { class: "of" }, `${model.model} `), ...parts);
 }
 
 function drawDifference(model, one) {
