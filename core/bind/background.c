@@ -29,7 +29,7 @@ typedef struct job_signal {
     unsigned long count;
 } job_signal;
 
-typedef enum { COPY, STAGE, EXECUTE } job_kind;
+typedef enum { COPY, STAGE, EXECUTE, FETCH } job_kind;
 
 /* The thread has `status`, `err` and the result to itself until `done`; all behind `lock` is shared.
  * User value 1 is the table of arguments, 2 the signal, 3 what else has to live as long. */
@@ -42,8 +42,10 @@ typedef struct job {
     unsigned conn_count;
     dd_copy_spec copy;
     dd_stage_spec stage;
-    dd_conn *conn;             /* EXECUTE */
+    dd_conn *conn;             /* EXECUTE, FETCH */
     const char *sql;
+    dd_query_params params;    /* FETCH */
+    const char *kinds;
     dd_transform transform;
     dd_buf last_key;           /* COPY */
     unsigned *picked;          /* STAGE */
@@ -53,6 +55,7 @@ typedef struct job {
     dd_copy_progress copied;
     dd_stage_progress staged;
     dd_result executed;
+    dd_buf fetched;            /* rows, each behind its length */
 
     pthread_mutex_t lock;
     pthread_cond_t drained;    /* refusals were taken, or `stop` was set */
@@ -144,6 +147,29 @@ static dd_status note_staged(void *context, const dd_stage_progress *so_far, dd_
     return stop ? dd_fail(err, DD_CANCELED, "the job was given up") : DD_OK;
 }
 
+/* Rows are few: what a query computes, or the keys of a chunk. */
+static dd_status fetch_all(job *j) {
+    dd_stream *stream;
+    if (dd_stream_open(j->conn, j->sql, j->params.values, j->params.count, j->kinds, false, &stream,
+                       &j->err))
+        return DD_FAIL;
+    dd_status status;
+    for (bool more = true;;) {
+        const size_t at = j->fetched.length;
+        uint64_t length = 0;
+        dd_buf_add(&j->fetched, &length, sizeof length);
+        status = dd_stream_next(stream, &j->fetched, &more, &j->err);
+        if (status || !more) {
+            j->fetched.length = at;
+            break;
+        }
+        length = j->fetched.length - at - sizeof length;
+        memcpy(j->fetched.data + at, &length, sizeof length);
+    }
+    dd_stream_close(stream);
+    return status;
+}
+
 static void *run(void *argument) {
     job *j = argument;
     switch (j->kind) {
@@ -152,6 +178,7 @@ static void *run(void *argument) {
     case EXECUTE:
         j->status = dd_conn_execute(j->conn, j->sql, NULL, 0, &j->executed, &j->err);
         break;
+    case FETCH: j->status = fetch_all(j); break;
     }
     pthread_mutex_lock(&j->lock);
     j->done = true;
@@ -302,6 +329,20 @@ static int core_start_execute(lua_State *L) {
     return start(L, j);
 }
 
+/* start_fetch { conn, sql, param_kinds|nil, params|nil, kinds } -> job; its result is that of
+ * conn:fetch, all rows in memory. */
+static int core_start_fetch(lua_State *L) {
+    job *j = new_job(L, FETCH);
+    unsigned count;
+    j->conns[0] = dd_arg_conn(L, "conn");
+    j->conn_count = 1;
+    j->conn = j->conns[0]->conn;
+    j->sql = dd_arg_text(L, "sql");
+    j->params = dd_arg_params(L, "param_kinds", "params");
+    j->kinds = dd_arg_kinds(L, "kinds", &count);
+    return start(L, j);
+}
+
 /* ---- ending ---- */
 
 static void join(job *j) {
@@ -341,6 +382,7 @@ static int job_free(lua_State *L) {
     job *j = check_job(L, 1);
     give_up(j);
     dd_buf_free(&j->last_key);
+    dd_buf_free(&j->fetched);
     dd_buf_free(&j->refusals);
     free(j->picked);
     j->picked = NULL;
@@ -379,7 +421,7 @@ static int push_staged(lua_State *L, const dd_stage_progress *r) {
     return 1;
 }
 
-/* job:progress() -> what the result has so far; nil for a statement */
+/* job:progress() -> what the result has so far; nil for a statement or a query */
 static int job_progress(lua_State *L) {
     job *j = check_job(L, 1);
     pthread_mutex_lock(&j->lock);
@@ -389,7 +431,8 @@ static int job_progress(lua_State *L) {
     switch (j->kind) {
     case COPY: return push_copied(L, &copied);
     case STAGE: return push_staged(L, &staged);
-    case EXECUTE: break;
+    case EXECUTE:
+    case FETCH: break;
     }
     return 0;
 }
@@ -432,6 +475,20 @@ static int job_refusals(lua_State *L) {
     return 1;
 }
 
+static int push_fetched(lua_State *L, const dd_buf *fetched) {
+    lua_newtable(L);
+    lua_Integer count = 0;
+    for (size_t at = 0; at < fetched->length;) {
+        uint64_t length;
+        memcpy(&length, fetched->data + at, sizeof length);
+        at += sizeof length;
+        lua_pushlstring(L, (const char *)fetched->data + at, length);
+        lua_rawseti(L, -2, ++count);
+        at += length;
+    }
+    return 1;
+}
+
 /* job:finish() -> its result; raises the error that ended it. It has to be done. */
 static int job_finish(lua_State *L) {
     job *j = check_job(L, 1);
@@ -446,6 +503,7 @@ static int job_finish(lua_State *L) {
         return 1;
     case STAGE: return push_staged(L, &j->staged);
     case EXECUTE: return dd_push_result(L, &j->executed);
+    case FETCH: return push_fetched(L, &j->fetched);
     }
     return 0;
 }
@@ -511,8 +569,8 @@ void dd_open_background(lua_State *L) {
     };
     static const luaL_Reg functions[] = {
         {"start_copy", core_start_copy},       {"start_stage", core_start_stage},
-        {"start_execute", core_start_execute}, {"wait", core_wait},
-        {NULL, NULL},
+        {"start_execute", core_start_execute}, {"start_fetch", core_start_fetch},
+        {"wait", core_wait},                   {NULL, NULL},
     };
     luaL_newmetatable(L, JOB_TYPE);
     lua_pushcfunction(L, job_free);

@@ -204,8 +204,9 @@ static int core_copy(lua_State *L) {
 }
 
 /* compare { primary, secondary, primary_query, primary_param_kinds|nil, primary_params|nil,
- *           secondary_query, kinds, key_columns, ordered, expected_rows|nil, spill_directory|nil,
- *           transform|nil, crossing|nil, difference, digests|nil, progress|nil,
+ *           secondary_query, secondary_param_kinds|nil, secondary_params|nil, kinds, key_columns,
+ *           ordered, expected_rows|nil, spill_directory|nil, transform|nil, crossing|nil,
+ *           difference, digests|nil, progress|nil,
  *           chunk|nil, chunk_rows|nil, chunk_bytes|nil, most_seconds|nil } ->
  * { rows_primary, rows_secondary, differences, chunks, stopped }
  * difference(kind, key, primary, secondary) gets the rows that are known, or with `digests` only
@@ -224,6 +225,7 @@ static int core_compare(lua_State *L) {
     spec.query[0] = dd_arg_text(L, "primary_query");
     spec.query[1] = dd_arg_text(L, "secondary_query");
     spec.params[0] = dd_arg_params(L, "primary_param_kinds", "primary_params");
+    spec.params[1] = dd_arg_params(L, "secondary_param_kinds", "secondary_params");
     spec.kinds = dd_arg_kinds(L, "kinds", &count);
     spec.key_columns = dd_arg_key(L, count, true);
     spec.ordered = dd_arg_flag(L, "ordered");
