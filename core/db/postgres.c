@@ -10,11 +10,14 @@
 /* ---- connecting ---- */
 
 /*
- * The session's time zone. libpq sends PGTZ in the startup packet, where poolers accept it; the
- * only connection setting for it is `options`, which they refuse. Set once: all threads share the
- * environment.
+ * The session's time zone, and how its SQL writes dates. libpq sends PGTZ and PGDATESTYLE in the
+ * startup packet, where poolers accept them; the only connection setting for them is `options`,
+ * which they refuse. Set once: all threads share the environment.
  */
-static void set_time_zone(void) { setenv("PGTZ", "UTC", 1); }
+static void set_environment(void) {
+    setenv("PGTZ", "UTC", 1);
+    setenv("PGDATESTYLE", "ISO, YMD", 1);
+}
 
 /*
  * Notices never go to stderr. A WARNING with COMMIT can mean that it is not durable yet, and an
@@ -128,7 +131,7 @@ static void pg_close(dd_conn *conn) {
 static dd_status pg_open(const dd_setting *settings, unsigned count, double connect_timeout,
                          dd_conn **out, dd_err *err) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, set_time_zone);
+    pthread_once(&once, set_environment);
     PGconn *pq = start_connection(settings, count);
     if (!pq) dd_out_of_memory(sizeof(dd_pg));
     dd_pg *pg = dd_calloc(1, sizeof *pg);

@@ -8,7 +8,8 @@ local postgres = {}
 
 local TABLES = [[
 select c.relname::text as name, c.reltuples::bigint as estimated_rows,
-       c.relpages::bigint * current_setting('block_size')::bigint as estimated_bytes
+       c.relpages::bigint * current_setting('block_size')::bigint as estimated_bytes,
+       current_setting('server_encoding') as encoding
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = current_schema() and c.relkind in ('r', 'p')
 order by c.relname]]
@@ -115,6 +116,7 @@ function postgres.inspect(conn)
     tables[row.name] = {
       name = row.name, columns = {}, column = {}, indexes = {}, foreign_keys = {},
       estimated_rows = math.max(0, row.estimated_rows), estimated_bytes = row.estimated_bytes,
+      encoding = row.encoding,
     }
   end
   local labels = read_labels(conn)
