@@ -135,6 +135,7 @@ end
 ---@class dualdb.VerifyOptions: dualdb.Narrowing
 ---@field resume integer|nil    a run that was killed, to go on with
 ---@field progress function|nil
+---@field method "auto"|"stream"|"pushdown"|nil   default "auto"
 ---@field sample integer|nil       compare so many rows, drawn from all that either side has
 ---@field seed integer|nil         of the drawing, to draw the same again
 
@@ -144,7 +145,7 @@ end
 function Model:verify(options)
   options = check_options("verify", options, {
     progress = true, where = true, columns = true, since = true, sample = true, seed = true,
-    resume = true,
+    resume = true, method = true,
   })
   self.db:model_definition(self.name)
   return require("dualdb.verify").run(self.db, self.name, options)

@@ -2,6 +2,7 @@
 --- sees is confirmed, and the report judges.
 
 local Checkpoint = require "dualdb.verify.checkpoint"
+local choose = require "dualdb.verify.choose"
 local confirm = require "dualdb.verify.confirm"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
@@ -11,7 +12,6 @@ local ranges = require "dualdb.verify.ranges"
 local Report = require "dualdb.verify.report"
 local runs = require "dualdb.runs"
 local sample = require "dualdb.verify.sample"
-local stream = require "dualdb.verify.stream"
 
 local verify = {}
 
@@ -60,6 +60,7 @@ end
 --- Compares what is left of the model; returns what could not be.
 local function compare(db, spec, report, options, part)
   local drawing = sample.options(options)
+  local method = drawing and sample.method(drawing) or choose.method(report, part, options.method)
   if part.begun and drawing then part:forget() end  -- what was drawn is drawn again
   if part.compared then return {} end
   if part.begun and not spec.ordered then
@@ -80,7 +81,7 @@ local function compare(db, spec, report, options, part)
       progress { model = spec.name, rows = so_far.rows, of = spec.estimated_rows,
                  differences = so_far.differences }
     end,
-  }, part, drawing and sample.method(drawing) or stream)
+  }, part, method)
   local unverified = result.unverified
   if #unverified > 0 then
     if not result.progressed then error(unverified[1].error, 0) end

@@ -53,6 +53,9 @@ function command.add_to_parser(cmd)
     :argname("S"):convert(seed)
   cmd:option("--resume", "go on with a run that was killed, or could not verify all: the same "
     .. "models, compared the same way"):argname("RUN"):convert(run_id)
+  cmd:option("--method", "read both sides (stream), have the servers digest their rows "
+    .. "(pushdown), or measure which is faster (auto, the default)")
+    :argname("METHOD"):choices { "auto", "stream", "pushdown" }
   cmd:option("--report", "write what was found there: FILE.jsonl has every difference as a line of "
     .. "JSON, FILE.html is a page to look at, FILE.sql what a repair would run")
     :argname("FILE"):convert(ReportFile.path):count("*")
@@ -122,7 +125,7 @@ for verdict, colour in pairs { equal = "green", different = "red", not_verified 
   for _, part in ipairs { "", " (narrowed)", " (sample)" } do COLOURS[verdict .. part] = colour end
 end
 
-local function show(entries, details, out)
+local function show(entries, details, wanted, out)
   local rows, right = {}, {}
   for i, entry in ipairs(entries) do
     rows[i] = {
@@ -145,6 +148,10 @@ local function show(entries, details, out)
     if entry.sample then
       out.print(("  drawn %s, with --seed %d"):format(entry.sample.drawn_by, entry.sample.seed))
       if entry.sample.confidence then out.print("  " .. entry.sample.confidence) end
+    end
+    if wanted == "pushdown" and entry.method ~= wanted and entry.method_reason then
+      out.print(("\n%s: streamed, %s"):format(text.visible(entry.model),
+        text.visible(entry.method_reason)))
     end
     local total = entry.missing + entry.extra + entry.changed
     if total > 0 then out.print(("\n%s:"):format(text.visible(entry.model))) end
@@ -200,7 +207,7 @@ function command.command(args, out)
   local report_files <close> = ReportFile.open_all(args.report, db)
   local verification <close> = db:verification(names, {
     where = args.where, columns = args.columns, since = args.since, resume = args.resume,
-    sample = args.sample, seed = args.seed,
+    sample = args.sample, seed = args.seed, method = args.method,
   })
   local entries, details = json.array(), {}
   out.result { models = entries, verdict = "not_verified", run = verification.run.id }
@@ -225,7 +232,7 @@ function command.command(args, out)
   report_files:commit(verdict)
   verification:finish(files_of(args.report))
   out.result { verdict = verdict }
-  show(entries, details, out)
+  show(entries, details, verification.options.method, out)
   if verdict == "not_verified" and verification.run.id then
     out.log("info", ("run %d can go on: dualdb verify --resume %d"):format(verification.run.id,
       verification.run.id))

@@ -13,7 +13,7 @@ Checkpoint.__index = Checkpoint
 local TABLES = [[
 create table if not exists models (
   part integer primary key, model text not null unique, definition text not null,
-  compared integer not null default 0);
+  compared integer not null default 0, method text, method_reason text);
 create table if not exists ranges (
   part integer not null, range integer not null, reached blob, through blob,
   done integer not null default 0, primary key (part, range)) without rowid;
@@ -66,6 +66,8 @@ end
 ---@class dualdb.VerifyPart     what is known of one model
 ---@field compared boolean      all of its ranges are through
 ---@field begun boolean         an earlier process has begun it
+---@field method string|nil     that it is compared by, and why
+---@field method_reason string|nil
 local Part = {}
 Part.__index = Part
 
@@ -84,8 +86,8 @@ end
 ---@param definition string    lines of a name, a tab and a value
 ---@return dualdb.VerifyPart
 function Checkpoint:part(model, definition)
-  local row = self.store:first("select part, definition, compared from models where model = ?", "t",
-    model)
+  local row = self.store:first("select part, definition, compared, method, method_reason "
+    .. "from models where model = ?", "t", model)
   if row and row.definition ~= definition then
     error(errors.make("usage", ("model %s: %s is not what it was when the run began"):format(model,
       difference(row.definition, definition)), {
@@ -97,6 +99,7 @@ function Checkpoint:part(model, definition)
   end
   return setmetatable({
     checkpoint = self, begun = row ~= nil, compared = row ~= nil and row.compared == 1,
+    method = row and row.method, method_reason = row and row.method_reason,
     id = row and row.part or self.store:first("select last_insert_rowid() as id").id,
   }, Part)
 end
@@ -164,6 +167,15 @@ function Part:leave_out(range, through)
   end)
   range.reached = through
   return left
+end
+
+--- Notes the method that the model is compared by.
+---@param name string
+---@param reason string|nil
+function Part:choose(name, reason)
+  run(self.checkpoint, "tti", "update models set method = ?, method_reason = ? where part = ?",
+    name, reason, self.id)
+  self.method, self.method_reason = name, reason
 end
 
 --- All ranges are through.
