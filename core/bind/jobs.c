@@ -4,6 +4,7 @@
 
 #include "bind/arguments.h"
 #include "bind/error.h"
+#include "bind/transformed.h"
 #include "bind/value.h"
 #include "pair/compare.h"
 #include "pair/copy.h"
@@ -48,19 +49,7 @@ static dd_status apply_transform(void *context, const uint8_t *row, size_t lengt
     lua_pushvalue(L, j->transform);
     lua_pushlstring(L, (const char *)row, length);
     if (call(j, 1, 1, err)) return DD_FAIL;
-    *keep = lua_type(L, -1) == LUA_TSTRING;
-    dd_status status = DD_OK;
-    if (*keep) {
-        size_t changed;
-        const char *text = lua_tolstring(L, -1, &changed);
-        /* Whoever reads the row trusts its lengths. */
-        if (dd_row_split((const uint8_t *)text, changed, j->kinds, j->count, j->values, err))
-            status = dd_fail(err, DD_USAGE, "the transform returned no row of these columns");
-        else
-            dd_buf_add(out, text, changed);
-    }
-    lua_pop(L, 1);
-    return status;
+    return dd_take_transformed(L, j->kinds, j->count, j->values, out, keep, err);
 }
 
 static void push_row(lua_State *L, const uint8_t *row, size_t length) {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "bind/error.h"
-#include "row/value.h"
+#include "bind/transformed.h"
 
 #define WORKER_TYPE "dualdb.worker"
 
@@ -28,20 +28,7 @@ static dd_status apply(void *context, const uint8_t *row, size_t length, dd_buf 
         dd_error_from_lua(W, err);
         return DD_FAIL;
     }
-    *keep = lua_type(W, -1) == LUA_TSTRING;
-    dd_status status = DD_OK;
-    if (*keep) {
-        size_t changed;
-        const char *text = lua_tolstring(W, -1, &changed);
-        /* Whoever reads the row trusts its lengths. */
-        if (dd_row_split((const uint8_t *)text, changed, self->kinds, self->count, self->values,
-                         err))
-            status = dd_fail(err, DD_USAGE, "the transform returned no row of these columns");
-        else
-            dd_buf_add(out, text, changed);
-    }
-    lua_pop(W, 1);
-    return status;
+    return dd_take_transformed(W, self->kinds, self->count, self->values, out, keep, err);
 }
 
 dd_transform dd_worker_transform(lua_State *L, int index, const char *kinds, unsigned count) {

@@ -1,4 +1,4 @@
---- What a sync would do with a model. Looks at both sides, and writes to neither.
+--- What a sync does, or would do, with a model. Looks at both sides, and writes to neither.
 
 local fetch = require "dualdb.fetch"
 local row = require "dualdb.row"
@@ -14,15 +14,20 @@ local plan = {}
 ---@field estimated_rows integer    of the table that is read
 ---@field estimated_bytes integer
 
---- Whether rows can be loaded into the secondary's table as they are made: a transform takes all
---- columns, of which the secondary may compute some by itself.
+--- What becomes of the model's rows: an empty table is loaded, if rows can go into it as they are
+--- made. A transform takes all columns, of which the secondary may compute some by itself.
+---@param db dualdb.Database
 ---@param spec dualdb.Spec
-function plan.is_loadable(spec)
-  return not fetch.transform(spec) or #row.writable(spec, "secondary") == #spec.columns
-end
-
-local function is_empty(side, builder)
-  return #side:query(("select 1 from %s limit 1"):format(builder.table)) == 0
+---@param forwards boolean    the secondary is written
+---@return "load"|"refresh"
+function plan.action(db, spec, forwards)
+  local target = forwards and "secondary" or "primary"
+  if forwards and fetch.transform(spec) and #row.writable(spec, target) < #spec.columns then
+    return "refresh"
+  end
+  local there = db[target]:query(("select 1 as one from %s limit 1"):format(
+    spec.statements[target].table))
+  return #there == 0 and "load" or "refresh"
 end
 
 ---@param db dualdb.Database
@@ -32,14 +37,11 @@ end
 function plan.of(db, name, direction)
   local spec = db:spec(name)
   local forwards = direction == "to_secondary"
-  local target = forwards and "secondary" or "primary"
   local read = forwards and spec.primary_table or spec.secondary_table
-  local loads = is_empty(db[target], spec.statements[target])
-    and (not forwards or plan.is_loadable(spec))
   return {
-    model = name, mode = "full", direction = direction, action = loads and "load" or "refresh",
-    table = spec.table, estimated_rows = read.estimated_rows,
-    estimated_bytes = read.estimated_bytes,
+    model = name, mode = "full", direction = direction,
+    action = plan.action(db, spec, forwards), table = spec.table,
+    estimated_rows = read.estimated_rows, estimated_bytes = read.estimated_bytes,
   }
 end
 

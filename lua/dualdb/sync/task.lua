@@ -7,6 +7,7 @@ local errors = require "dualdb.errors"
 local journal = require "dualdb.journal"
 local key_range = require "dualdb.sync.key_range"
 local pace = require "dualdb.sync.pace"
+local plan = require "dualdb.sync.plan"
 local quarantine = require "dualdb.quarantine"
 local row = require "dualdb.row"
 local set_aside = require "dualdb.sync.set_aside"
@@ -141,8 +142,7 @@ function task.open(db, name, options)
     self.mode, self.ranges, self.noted = before.mode, before.ranges, true
     self.result.resumed, self.started_at = true, before.started_at
   else
-    local there = target:query(("select 1 as one from %s limit 1"):format(self.builder.table))
-    self.mode, self.ranges = #there == 0 and "load" or "refresh", first_ranges()
+    self.mode, self.ranges = plan.action(db, spec, forwards), first_ranges()
     self.started_at = target:query(NOW[target.driver])[1].now
   end
   self.bin = quarantine.bin(db, spec, forwards and self.started_at or nil)
