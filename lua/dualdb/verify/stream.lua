@@ -15,7 +15,7 @@ stream.CHUNK_BYTES = 16 * 1024 * 1024
 --- Each takes 0.1 ms.
 local PARTS, LEAST_ROWS = 200, 256
 --- Of a statement's time-out, what it may be open for: a server's snapshot lasts no longer.
-local OF_TIMEOUT = 0.5
+stream.OF_TIMEOUT = 0.5
 
 --- What of `now` is more than in `before`.
 local function beyond(now, before)
@@ -56,7 +56,7 @@ function stream.compare(job)
   call.difference, call.progress = job.suspect, job.progress
   call.chunk_rows = math.min(stream.CHUNK_ROWS, math.max(LEAST_ROWS, spec.estimated_rows // PARTS))
   call.chunk_bytes = stream.CHUNK_BYTES
-  call.most_seconds = job.db.policy.statement_timeout * OF_TIMEOUT
+  call.most_seconds = job.db.policy.statement_timeout * stream.OF_TIMEOUT
   function call.chunk(through, rows_primary, rows_secondary)
     local counts = crossing:counts()
     job.chunk {
