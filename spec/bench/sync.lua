@@ -66,7 +66,7 @@ end
 
 local contestants = {}
 
-local function reference(...)
+local function run_reference(...)
   db.secondary:execute("drop table if exists " .. TABLE)
   settle()
   local run = support.run(support.program "reference_copy", ...)
@@ -77,10 +77,10 @@ local function reference(...)
   return run
 end
 
-function contestants.reference() return reference() end
+function contestants.reference() return run_reference() end
 
 --- What the same program takes when it keeps the primary key, as dualdb has to.
-function contestants.keeping() return reference "keep-key" end
+function contestants.keeping() return run_reference "keep-key" end
 
 function contestants.dualdb()
   remake_secondary()
