@@ -122,6 +122,11 @@ $(PROXY_OBJ): DD_CFLAGS += -Ispec
 $(BUILD)/spec/proxy: $(PROXY_OBJ) $(ENGINE_OBJ)
 	$(Q)$(CC) $(DD_CFLAGS) -o $@ $^ $(DD_LDFLAGS) $(DB_LINK)
 
+$(BUILD)/spec/link: spec/support/link.c $(ENGINE_OBJ) Makefile
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  CC    $<")
+	$(Q)$(CC) $(DD_CFLAGS) -Ispec -MMD -MP -o $@ $< $(ENGINE_OBJ) $(DD_LDFLAGS) $(DB_LINK)
+
 # What benchmarks run beside dualdb.
 BENCH_BIN   := $(addprefix $(BUILD)/spec/,reference_copy reference_read measured)
 
@@ -137,7 +142,7 @@ faults: ## kill, stop and cut a dual write, its servers and its network at every
 unit: $(UNIT_BIN) ## build and run the unit tests written in C
 	@set -e; for t in $(UNIT_BIN); do $$t; done
 
-unit-programs: $(UNIT_BIN) $(BUILD)/spec/proxy
+unit-programs: $(UNIT_BIN) $(BUILD)/spec/proxy $(BUILD)/spec/link
 
 bench-programs: $(BENCH_BIN)
 
