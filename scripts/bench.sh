@@ -15,4 +15,4 @@ eval "$($dualdb sandbox env)"
 export LUA_PATH_5_4="$PWD/?.lua;;"
 # Benchmarks start further processes of the command, and the programs beside it.
 export PATH="$PWD/build:$PATH" DUALDB_BIN=$dualdb
-for bench in spec/bench/{sync,verify,insert_many,write}.lua; do $dualdb run "$bench"; done
+for bench in spec/bench/{sync,verify,verify_link,insert_many,write}.lua; do $dualdb run "$bench"; done
