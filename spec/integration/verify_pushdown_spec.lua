@@ -4,6 +4,7 @@
 local apply = require "dualdb.schema.apply"
 local clients = require "spec.property.clients"
 local generate = require "spec.property.generate"
+local methods = require "spec.support.methods"
 local oracle = require "spec.support.clients"
 local pair = require "spec.support.pair"
 local render = require "dualdb.verify.pushdown.render"
@@ -17,36 +18,8 @@ local function open(model)
   db = pair.open { [TABLE] = model or {} }
 end
 
---- What a report says of the rows: its counts, and the differences in the order of their keys.
-local function substance(report)
-  assert.is_nil(report.error)
-  local lines = {}
-  report:write_jsonl(function(text) lines[#lines + 1] = text end)
-  local differences = {}
-  for line in table.concat(lines):gmatch "[^\n]+" do differences[#differences + 1] = line end
-  table.sort(differences)
-  return {
-    verdict = report.verdict, rows_primary = report.rows_primary, differences = differences,
-    rows_secondary = report.rows_secondary, missing = report.missing, extra = report.extra,
-    changed = report.changed, not_verified = report.not_verified, columns = report.columns,
-    quarantined = report.quarantined, changed_columns = report.changed_columns,
-  }
-end
-
---- Verifies by both methods, which have to say the same; returns that.
-local function by_both(options)
-  local found = {}
-  for i, method in ipairs { "pushdown", "stream" } do
-    local given = { method = method }
-    for name, value in pairs(options or {}) do given[name] = value end
-    local report = db[TABLE]:verify(given)
-    assert.equal(method, report.method:match "^%a+", report.method_reason or report.reason)
-    found[i] = substance(report)
-    report.spool:close()
-  end
-  assert.same(found[2], found[1])
-  return found[1]
-end
+--- What both methods say.
+local function by_both(options) return methods.both(db[TABLE], options) end
 
 describe("pushdown", function()
   before_each(function() open() end)

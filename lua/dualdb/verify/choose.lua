@@ -11,7 +11,7 @@ local stream = require "dualdb.verify.stream"
 local choose = {}
 
 --- Tables of fewer rows are read before it is known what would have been faster.
-local SMALL = 100000
+choose.SMALL = 100000
 --- Rows by which a method is measured, few and many: what a statement takes in any case, such as
 --- its way over the link, is in both and does not count.
 local ROWS = { stream = { 1024, 24576 }, pushdown = { 1024, 49152 } }
@@ -76,8 +76,8 @@ local function decide(job, wanted)
   local refusal = pushdown.refusal(job.spec)
   if refusal then return "stream", "no pushdown: " .. refusal end
   if wanted == "pushdown" then return "pushdown", nil end
-  if job.spec.estimated_rows < SMALL then
-    return "stream", ("not measured: a table of fewer than %d rows"):format(SMALL)
+  if job.spec.estimated_rows < choose.SMALL then
+    return "stream", ("not measured: a table of fewer than %d rows"):format(choose.SMALL)
   end
   return choose.faster(choose.measure(job))
 end
