@@ -111,6 +111,20 @@ describe("report.places", function()
     assert.equal(1, place("ix", { { a = 1, b = "m" } }, { 1, "m" }))
   end)
 
+  it("finds it for one key after the other, whichever way they go", function()
+    local spec = { ordered = true, key_kinds = "i", key_count = 1, key_names = { "a" } }
+    local map = {}
+    for i = 1, 9 do map[i] = { last = { a = 3 * i } } end
+    map[10] = {}
+    local find = places.of(spec, map)
+    local function check(key)
+      assert.equal(math.min((key + 2) // 3, 10), find(core.pack("i", { key })), key)
+    end
+    for key = 1, 40 do check(key) end
+    for key = 40, 1, -1 do check(key) end
+    for key = 1, 40 do check(key * 17 % 41) end
+  end)
+
   it("finds it also where a part that could not be read stands behind all others", function()
     local spec = { ordered = true, key_kinds = "i", key_count = 1, key_names = { "a" } }
     local find = places.of(spec, { { last = { a = 10 } }, {}, { last = { a = 20 } } })
@@ -124,6 +138,7 @@ describe("report.places", function()
     assert.is_nil(places.of(spec, { {}, {} })(core.pack("t", { "x" })))
     spec.ordered = true
     assert.is_nil(places.of(spec, { {}, {} })(core.pack("t", { "x" })))
+    assert.is_nil(places.of(spec, {})(core.pack("t", { "x" })))
     assert.equal(1, places.of(spec, { {} })(core.pack("t", { "x" })))
   end)
 end)

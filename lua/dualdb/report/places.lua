@@ -78,19 +78,23 @@ end
 function places.of(spec, map)
   if #map == 1 then return function() return 1 end end
   local order = spec.ordered and in_order(spec, map)
-  if not order then return function() return nil end end
+  if not order or #order == 0 then return function() return nil end end
+  local at = 1  -- where the last one was: the next is often there too
+  local function behind(fields, i)
+    return compare(spec.key_kinds, fields, order[i].through) > 0
+  end
   return function(key)
     local fields = core.fields(core.prefix(key, spec.key_count))
     local low, high = 1, #order  -- the last part takes what no bound holds back
+    if at < #order and not behind(fields, at) and (at == 1 or behind(fields, at - 1)) then
+      return order[at].part
+    end
     while low < high do
       local middle = (low + high) // 2
-      if compare(spec.key_kinds, fields, order[middle].through) <= 0 then
-        high = middle
-      else
-        low = middle + 1
-      end
+      if behind(fields, middle) then low = middle + 1 else high = middle end
     end
-    return order[low] and order[low].part
+    at = low
+    return order[low].part
   end
 end
 
