@@ -194,8 +194,8 @@ static int core_copy(lua_State *L) {
 
 /* compare { primary, secondary, primary_query, primary_param_kinds|nil, primary_params|nil,
  *           secondary_query, secondary_param_kinds|nil, secondary_params|nil, kinds, key_columns,
- *           ordered, expected_rows|nil, spill_directory|nil, transform|nil, crossing|nil,
- *           difference, digests|nil, progress|nil,
+ *           ordered, repeats|nil, expected_rows|nil, spill_directory|nil, transform|nil,
+ *           crossing|nil, difference, digests|nil, progress|nil,
  *           chunk|nil, chunk_rows|nil, chunk_bytes|nil, most_seconds|nil } ->
  * { rows_primary, rows_secondary, differences, chunks, stopped }
  * difference(kind, key, primary, secondary) gets the rows that are known, or with `digests` only
@@ -218,6 +218,7 @@ static int core_compare(lua_State *L) {
     spec.kinds = dd_arg_kinds(L, "kinds", &count);
     spec.key_columns = dd_arg_key(L, count, true);
     spec.ordered = dd_arg_flag(L, "ordered");
+    spec.repeats = dd_arg_flag(L, "repeats");
     lua_Integer expected = dd_arg_integer(L, "expected_rows", 0);
     spec.expected_rows = expected > 0 ? (uint64_t)expected : 0;
     lua_getfield(L, 1, "spill_directory");

@@ -55,6 +55,8 @@ typedef struct dd_compare_spec {
     const char *kinds;
     unsigned key_columns;
     bool ordered;
+    bool repeats;              /* not ordered, and the key is the whole row, which may be there
+                                  several times: each one that has no partner is a difference */
     uint64_t expected_rows;    /* an estimate, for the number of partitions */
     const char *spill_directory;     /* for a partitioned comparison; NULL: $TMPDIR or /tmp */
     const dd_transform *transform;   /* of the primary's rows, or NULL; must keep the key */

@@ -57,11 +57,21 @@ static int digest_order(const dd_digest *a, const dd_digest *b) {
     return a->low < b->low ? -1 : a->low > b->low;
 }
 
+static dd_status check_unique(const dd_spill_record *records, size_t count, dd_err *err) {
+    for (size_t i = 1; i < count; i++)
+        if (digest_order(&records[i - 1].key_digest, &records[i].key_digest) == 0)
+            return dd_fail(err, DD_SCHEMA, "two rows have the same key: it is not unique");
+    return DD_OK;
+}
+
+/* Rows that are there several times pair up one by one. */
 static dd_status compare_partition(partitioned *c, unsigned which, dd_err *err) {
     const dd_spill_record *record[2];
     size_t left[2];
     for (unsigned side = 0; side < 2; side++)
-        if (dd_spill_read(c->spill[side], which, &record[side], &left[side], err)) return DD_FAIL;
+        if (dd_spill_read(c->spill[side], which, &record[side], &left[side], err) ||
+            (!c->spec->repeats && check_unique(record[side], left[side], err)))
+            return DD_FAIL;
     while (left[0] || left[1]) {
         int order = !left[0]   ? 1
                     : !left[1] ? -1

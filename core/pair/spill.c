@@ -157,9 +157,6 @@ dd_status dd_spill_read(dd_spill *spill, unsigned which, const dd_spill_record *
     *count = parse_records(spill);
     *records = spill->records;
     if (*count) qsort(spill->records, *count, sizeof *spill->records, by_key_digest);
-    for (size_t i = 1; i < *count; i++)
-        if (by_key_digest(&spill->records[i - 1], &spill->records[i]) == 0)
-            return dd_fail(err, DD_SCHEMA, "two rows have the same key: it is not unique");
     return DD_OK;
 }
 

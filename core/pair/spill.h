@@ -27,7 +27,7 @@ DD_MUST_CHECK dd_status dd_spill_add(dd_spill *spill, const uint8_t *row, size_t
                                      size_t key_length, dd_err *err);
 /*
  * Reads one partition, sorted by key digest. The records are the spill's and valid until the next
- * call. Fails with class `schema` when two rows have the same key.
+ * call.
  */
 DD_MUST_CHECK dd_status dd_spill_read(dd_spill *spill, unsigned partition,
                                       const dd_spill_record **records, size_t *count,

@@ -7,7 +7,8 @@ local Spool = {}
 Spool.__index = Spool
 
 --- The lengths of a record's fields, which follow one by one: a row is not copied to be put there.
-local HEAD = "<I4 I4 I4 I4 I4 I4"
+--- The last one is the count, 0 for none.
+local HEAD = "<I4 I4 I4 I4 I4 I4 I4"
 local HEAD_BYTES = HEAD:packsize()
 local ABSENT = ""  -- no canonical row is empty: every model has a key column
 
@@ -19,6 +20,7 @@ local ABSENT = ""  -- no canonical row is empty: every model has a key column
 ---@field column string|nil       why the secondary cannot hold the primary's row
 ---@field pending boolean|nil     the key has an entry in a journal
 ---@field reason string|nil
+---@field count integer|nil       of a table without a key: how many such rows are missing or extra
 
 function Spool.new()
   return setmetatable({ file = assert(io.tmpfile()), count = 0 }, Spool)
@@ -29,7 +31,8 @@ function Spool:add(found)
   local kind, key = found.kind, found.key
   local primary, secondary = found.primary or ABSENT, found.secondary or ABSENT
   local column, reason = found.column or ABSENT, found.reason or ABSENT
-  assert(self.file:write(HEAD:pack(#kind, #key, #primary, #secondary, #column, #reason), kind, key,
+  assert(self.file:write(HEAD:pack(#kind, #key, #primary, #secondary, #column, #reason,
+    found.count or 0), kind, key,
     primary, secondary, column, reason))
   self.count = self.count + 1
 end
@@ -57,7 +60,7 @@ function Spool:each()
     memory.note(lengths[3] + lengths[4])
     last = {
       kind = fields[1], key = fields[2], primary = fields[3], secondary = fields[4],
-      column = fields[5], reason = fields[6],
+      column = fields[5], reason = fields[6], count = lengths[7] > 0 and lengths[7] or nil,
     }
     return last
   end

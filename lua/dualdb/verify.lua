@@ -7,6 +7,7 @@ local confirm = require "dualdb.verify.confirm"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local log = require "dualdb.log"
+local multiset = require "dualdb.verify.multiset"
 local narrow = require "dualdb.verify.narrow"
 local ranges = require "dualdb.verify.ranges"
 local Report = require "dualdb.verify.report"
@@ -58,10 +59,12 @@ local function definition_of(spec, report, options)
 end
 
 --- Compares what is left of the model; returns what could not be.
-local function compare(db, spec, report, options, part)
+local function compare(db, spec, report, options, part, multiset_method)
   local drawing = sample.options(options)
-  local method = drawing and sample.method(drawing) or choose.method(report, part, options.method)
+  local method = multiset_method or drawing and sample.method(drawing)
+    or choose.method(report, part, options.method)
   if part.begun and drawing then part:forget() end  -- what was drawn is drawn again
+  if multiset_method then part:forget() end
   if part.compared then return {} end
   if part.begun and not spec.ordered then
     log.emit("warn", ("%s starts over: its keys have no order that both servers keep"):format(
@@ -70,7 +73,7 @@ local function compare(db, spec, report, options, part)
   end
   local found = part:ranges()
   if #found == 0 then
-    found = ranges.plan(db, spec, drawing and 1 or options.jobs or 1)
+    found = { { done = false } }
     part:plan(found)
   end
   core.crash_point "verify.begun"
@@ -92,6 +95,22 @@ local function compare(db, spec, report, options, part)
   return unverified
 end
 
+--- Compares a table without a key.
+local function compare_multiset(db, spec, report, options, part)
+  multiset.check(spec.name, options)
+  local method = multiset.method()
+  local guard <close> = setmetatable({}, { __close = method.close })
+  local unverified = compare(db, spec, report, options, part, method)
+  if #unverified == 0 then multiset.tell(report, method) end
+  return unverified
+end
+
+local function compare_model(db, spec, report, options, part)
+  local unverified = compare(db, spec, report, options, part)
+  confirm.all(report, db, part:differences(), core.clock())
+  return unverified
+end
+
 --- Compares the two tables of a model. Never raises for what the databases do: an error makes the
 --- verdict `not_verified` and is in report.error. An interrupt is raised.
 ---@param db dualdb.Database
@@ -105,11 +124,12 @@ local function one(db, name, options, checkpoint)
   local started = core.clock()
   local ok, err = pcall(function()
     local spec
-    spec, report.narrowed = narrow.spec(db:spec(name), options)
+    spec = multiset.is(db, name) and multiset.spec(db, name) or db:spec(name)
+    spec, report.narrowed = narrow.spec(spec, options)
     report:begin(spec)
     local part = checkpoint:part(name, definition_of(spec, report, options))
-    local unverified = compare(db, spec, report, options, part)
-    confirm.all(report, db, part:differences(), core.clock())
+    local unverified = (spec.multiset and compare_multiset or compare_model)(db, spec, report,
+      options, part)
     core.crash_point "verify.confirmed"
     report:judge(part, unverified)
     sample.conclude(report)
@@ -132,7 +152,7 @@ local Verification = {}
 Verification.__index = Verification
 
 --- Options that are recorded, and that a run goes on with.
-local RECORDED = { "method", "jobs", "sample", "seed", "where", "columns", "since" }
+local RECORDED = { "method", "sample", "seed", "where", "columns", "since" }
 
 local function list_of(text)
   local list = {}
@@ -192,7 +212,16 @@ function verify.begin(db, names, options)
     for _, name in ipairs(RECORDED) do recorded[name] = self.options[name] end
     self.run = runs.begin(db, { command = "verify", models = names, options = recorded })
   end
-  self.checkpoint = Checkpoint.open(self.run:file())
+  local ok, checkpoint = pcall(Checkpoint.open, self.run:file())
+  if not ok then
+    if options.resume then
+      self.run:leave()
+      error(checkpoint, 0)
+    end
+    log.emit("warn", errors.wrap(checkpoint).message .. "; this run cannot go on once it is killed")
+    checkpoint = Checkpoint.open(nil)
+  end
+  self.checkpoint = checkpoint
   return self
 end
 

@@ -94,7 +94,8 @@ describe("dualdb", function()
       db.primary:execute("create table cli_nokey (a int)")
       local document = dir:json { "models" }
       local run = dir:run { "verify", chat.ODD }
-      local unknown = dir:run { "verify", "cli_nokey" }
+      local alone = dir:run { "verify", "cli_nokey" }  -- the secondary does not have it
+      local unknown = dir:run { "sync", "cli_nokey" }
       db.primary:execute("drop table cli_nokey")
       local found, without_key = {}, {}
       for _, model in ipairs(document.models) do found[model.model] = true end
@@ -103,6 +104,7 @@ describe("dualdb", function()
       assert.Nil(found.cli_nokey)
       assert.True(without_key.cli_nokey)
       assert.equal(1, run.code)
+      assert.equal(8, alone.code)
       assert.equal(2, unknown.code)
     end)
   end)

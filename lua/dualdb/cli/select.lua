@@ -42,10 +42,12 @@ local function check(what, given, known)
 end
 
 --- The names of the models, each once; second result: with --all, tables that cannot be models
---- because they have no primary key. Names that are none are a usage error.
+--- because they have no primary key; these are among the names for a command that takes them too.
+--- Names that are none are a usage error.
 ---@param what string     the command, for messages
+---@param takes_unkeyed boolean|nil
 ---@return string[], string[]
-function select_models.names(what, args)
+function select_models.names(what, args, takes_unkeyed)
   if args.all and #args.models > 0 then
     errors.usage("%s: both --all and models by name are given", what)
   end
@@ -55,6 +57,10 @@ function select_models.names(what, args)
     }))
   end
   local known, without_key = args.db():model_names()
+  if takes_unkeyed then
+    known = table.move(without_key, 1, #without_key, #known + 1, known)
+    without_key = {}
+  end
   if not args.all then return check(what, args.models, known), {} end
   if #known == 0 and #without_key == 0 then
     errors.raise("config", "there are no models: the primary has no tables")

@@ -70,16 +70,20 @@ local function key_text(spec, key)
 end
 
 local function first_differences(report)
-  local lines = {}
+  local lines = { shown = 0 }  -- a line may be of several rows
   for difference in report:differences { rows = false } do
     if #lines == SHOWN then break end
     local columns = {}
     for i, name in ipairs(difference.columns) do columns[i] = text.visible(name) end
+    lines.shown = lines.shown + (difference.count or 1)
     lines[#lines + 1] = ("  %-8s %s%s"):format(difference.kind,
       key_text(report.spec, difference.key),
       #columns > 0 and "  in " .. table.concat(columns, ", ") or "")
     if difference.kind == "changed" and #difference.columns == 0 then
       lines[#lines] = lines[#lines] .. "  the condition holds on one side only"
+    end
+    if difference.count and difference.count > 1 then
+      lines[#lines] = ("%s  %s times"):format(lines[#lines], progress.count(difference.count))
     end
     if difference.pending then lines[#lines] = lines[#lines] .. "  pending" end
     if difference.reason then
@@ -102,15 +106,6 @@ local function entry_of(report)
   entry.columns, entry.uncovered = json.array(report.columns), json.array(report.uncovered)
   entry.narrowed, entry.map = json.array(report.narrowed), json.array(report.map)
   return entry
-end
-
---- What no model stands for has not been compared.
-local function unkeyed_entry(name)
-  return {
-    model = name, verdict = "not_verified", reason = "the table has no primary key",
-    rows_primary = 0, rows_secondary = 0, missing = 0, extra = 0, changed = 0, not_verified = 0,
-    method = "none", chunks = 0, seconds = 0, columns = json.array(), uncovered = json.array(),
-  }
 end
 
 --- The verdict with what it is about, when that is not the whole table.
@@ -140,7 +135,7 @@ local function show(entries, details, wanted, out)
   out.table({ "model", "verdict", "primary", "secondary", "missing", "extra", "changed", "chunks",
               "columns", "method", "seconds" }, rows, { right = right, colours = COLOURS })
   for i, entry in ipairs(entries) do
-    local lines = details[i] or {}
+    local lines = details[i]
     if entry.narrowed and #entry.narrowed > 0 then
       out.print(("\n%s: compared %s"):format(text.visible(entry.model),
         text.visible(table.concat(entry.narrowed, "; "))))
@@ -156,8 +151,8 @@ local function show(entries, details, wanted, out)
     local total = entry.missing + entry.extra + entry.changed
     if total > 0 then out.print(("\n%s:"):format(text.visible(entry.model))) end
     for _, line in ipairs(lines) do out.print(line) end
-    if total > #lines then
-      out.print(("  and %s more"):format(progress.count(total - #lines)))
+    if total > lines.shown then
+      out.print(("  and %s more"):format(progress.count(total - lines.shown)))
     end
     if (entry.pending or 0) > 0 then
       out.print(("  %s pending: in the journal, for `dualdb journal replay`"):format(
@@ -189,8 +184,8 @@ end
 
 --- What goes on has its models in its record, unless they are named once more.
 local function names_of(args)
-  if args.resume and not args.all and #args.models == 0 then return nil, {} end
-  return select_models.names("verify", args)
+  if args.resume and not args.all and #args.models == 0 then return nil end
+  return select_models.names("verify", args, true)
 end
 
 --- The report files, as the run's record names them.
@@ -202,7 +197,7 @@ end
 
 ---@return integer exit_code
 function command.command(args, out)
-  local names, without_key = names_of(args)
+  local names = names_of(args)
   local db, meter = args.db(), progress.new("verify")
   local report_files <close> = ReportFile.open_all(args.report, db)
   local verification <close> = db:verification(names, {
@@ -222,11 +217,6 @@ function command.command(args, out)
     if entry.error then out.error(entry.error, name) end
     note_uncovered(entry, out)
     crossed.report(entry, out)
-  end
-  for _, name in ipairs(without_key) do
-    local entry = unkeyed_entry(name)
-    entries[#entries + 1] = entry
-    report_files:add(entry)
   end
   local verdict, code = conclude(entries)
   report_files:commit(verdict)

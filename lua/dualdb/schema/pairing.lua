@@ -68,6 +68,11 @@ end
 --- The key's columns of the model: as declared, else the primary key.
 ---@return string[]
 function pairing.key_of(model, tab)
+  if model.multiset then  -- no key: a row is what all of its columns say
+    local names = {}
+    for i, column in ipairs(tab.columns) do names[i] = column.name end
+    return names
+  end
   local key = model.key
   if type(key) == "string" then key = { key } end
   if not key then

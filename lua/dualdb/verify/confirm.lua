@@ -11,7 +11,7 @@ local unreadable = require "dualdb.unreadable"
 local confirm = {}
 
 --- Differences that are confirmed together.
-local AT_ONCE = 10000
+local AT_ONCE = 2500
 
 --- Notes the keys, by their digests, that have an entry in a journal.
 local function look_in_journals(report, conns, digests)

@@ -5,14 +5,11 @@
 local connections = require "dualdb.verify.connections"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
-local key_range = require "dualdb.sync.key_range"
 
 local ranges = {}
 
 --- Seconds between two tries, growing.
 local FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2
---- Fewer rows are not worth more than one range.
-local WORTH_SPLITTING = 100000
 
 ---@class dualdb.Unverified      a stretch of keys that could not be compared
 ---@field range integer
@@ -20,36 +17,6 @@ local WORTH_SPLITTING = 100000
 ---@field through string|nil
 ---@field reason string
 ---@field error dualdb.Error
-
--- ---- planning ----
-
---- Cuts a table into ranges in the order of its keys, about as many as there are lanes.
----@param db dualdb.Database
----@param spec dualdb.Spec
----@param lanes integer
----@return dualdb.KeyRange[]
-function ranges.plan(db, spec, lanes)
-  local list = {}
-  local whole = { done = false }
-  local low, high
-  if lanes > 1 and spec.ordered and spec.estimated_rows >= WORTH_SPLITTING
-     and key_range.splits(spec.key_kinds) then
-    low, high = db.primary:with(function(conn)
-      return key_range.ends(conn, spec, "primary", whole)
-    end)
-  end
-  local function cut(range, from, to, parts)
-    local upper = low and parts > 1 and key_range.split(range, from, to, 0)
-    if not upper then
-      list[#list + 1] = range
-      return
-    end
-    cut(range, from, upper.reached, parts // 2)
-    cut(upper, upper.reached, to, parts - parts // 2)
-  end
-  cut(whole, low, high, lanes)
-  return list
-end
 
 -- ---- one range ----
 

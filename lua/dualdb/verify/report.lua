@@ -77,6 +77,7 @@ function Report:differences(options)
     if not found then return nil end
     return {
       kind = found.kind, column = found.column, reason = found.reason, pending = found.pending,
+      count = found.count,
       key = row.unpack_key(spec, found.key), columns = changed_columns(spec, found),
       primary = rows and found.primary and row.unpack(spec, found.primary) or nil,
       secondary = rows and found.secondary and row.unpack(spec, found.secondary) or nil,
@@ -102,6 +103,7 @@ function Report:write_jsonl(write)
       memory.note(2 * #(found[side] or ""))
     end
     if found.pending then write(',"pending":true') end
+    if found.count then write((',"count":%d'):format(found.count)) end
     if found.reason then
       write((',"reason":%s'):format(core.json_string(
         quarantine.text(found.column, found.reason))))
@@ -157,7 +159,7 @@ end
 ---@param found dualdb.Found
 ---@param place integer     the chunk that it was seen in
 function Report:add(found, place)
-  self:count(found.kind, place)
+  self:count(found.kind, place, found.count)
   if found.reason then self.quarantined = self.quarantined + 1 end
   if found.primary and found.secondary then
     for _, name in ipairs(changed_columns(self.spec, found)) do
