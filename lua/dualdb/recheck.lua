@@ -15,6 +15,8 @@ local LOOKS = 6
 ---@field key string           canonical
 ---@field seen string|nil      the digests of both rows; nil when only the key is known
 ---@field since number|nil     when this very difference was first seen
+---@field writer integer|nil   the transaction that wrote the secondary's row, at the last look
+---@field times integer|nil    it was seen in a row
 
 local function kind_of(primary, secondary)
   if not primary then return "extra" end
@@ -51,9 +53,66 @@ function recheck.judge(spec, cross, key, a, b)
   }, spec.condition and ("%s %s %s"):format(seen, here, there) or seen
 end
 
+-- ---- which rows were written meanwhile ----
+
+--- The secondary's next transaction: rows that others wrote before it have not changed since.
+---@param conn any   a connection of the secondary
+---@return integer
+function recheck.mark(conn)
+  return conn:query("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as next")[1].next
+end
+
+--- The transactions that wrote the secondary's rows: packed key -> number, of 32 bits.
+local function writers(conn, spec, entries)
+  local keys, found, builder = {}, {}, spec.statements.secondary
+  for _, entry in ipairs(entries) do
+    if entry.found.secondary then keys[#keys + 1] = entry.item.key end
+  end
+  local columns = table.move(builder.columns, 1, spec.key_count, 1, {})
+  columns[#columns + 1] = builder:writer()
+  builder = builder:only(columns)
+  for from = 1, #keys, fetch.BATCH do
+    local to = math.min(from + fetch.BATCH - 1, #keys)
+    local count = to - from + 1
+    for _, packed in ipairs(conn:fetch(builder:select_by_keys(count), spec.key_kinds:rep(count),
+        table.concat(keys, "", from, to), spec.key_kinds .. "i")) do
+      found[core.prefix(packed, spec.key_count)] = (">i8"):unpack(packed, -8)
+    end
+  end
+  return found
+end
+
+--- Whether a transaction was before the mark. Numbers go round.
+local function is_before(writer, mark)
+  local distance = (mark - writer) & 0xFFFFFFFF
+  return distance > 0 and distance < 0x80000000
+end
+
+-- ---- looks ----
+
+--- How often a difference must be seen of a row that the secondary does not have, where nothing
+--- tells whether it had it between two times; and of one that is written again and again.
+local TIMES_ABSENT, TIMES_WRITTEN = 3, LOOKS
+
+--- What is known after a look at a difference, and whether it has lasted.
+local function weigh(spec, entry, writer, mark, before, after)
+  local item = entry.item
+  local same = item.seen == entry.seen
+  local quiet = entry.found.secondary == nil or writer ~= nil
+    and (writer == item.writer or mark ~= nil and is_before(writer, mark))
+  local known = {
+    key = item.key, seen = entry.seen, writer = writer,
+    since = same and quiet and item.since or after,
+    times = (same or not item.seen) and (item.times or 1) + 1 or 1,
+  }
+  local lasted = quiet and before - known.since >= spec.recheck
+    and (writer ~= nil or known.times >= TIMES_ABSENT)
+  return known, same and (lasted or known.times >= TIMES_WRITTEN)
+end
+
 --- Reads the rows of `waiting` again. Calls real(found) for those whose difference has lasted, and
---- returns those where it is not known yet.
-local function look(conns, spec, waiting, real)
+--- returns what is known of the others that still differ.
+local function look(conns, spec, waiting, mark, real)
   local keys, left, last = {}, {}, 0
   for i, item in ipairs(waiting) do keys[i] = item.key end
   local cross = fetch.crosser(spec)
@@ -61,20 +120,40 @@ local function look(conns, spec, waiting, real)
     local from, before = last + 1, core.clock()
     local primary, secondary
     primary, secondary, last = fetch.both(conns, spec.tested or spec, keys, from)
-    local after = core.clock()
+    local after, entries = core.clock(), {}
     for i = from, last do
-      local item, key = waiting[i], keys[i]
+      local key = keys[i]
       local found, seen = recheck.judge(spec, cross, key, primary[key], secondary[key])
-      if found then
-        if item.seen ~= seen then
-          left[#left + 1] = { key = key, seen = seen, since = after }
-        elseif before - item.since < spec.recheck then
-          left[#left + 1] = item
-        else
-          real(found)
-        end
+      if found then entries[#entries + 1] = { item = waiting[i], found = found, seen = seen } end
+    end
+    local written = writers(conns.secondary, spec, entries)
+    for _, entry in ipairs(entries) do
+      local known, sure = weigh(spec, entry, written[entry.item.key], mark, before, after)
+      if sure and real then
+        real(entry.found)
+      else
+        left[#left + 1] = known
       end
     end
+  end
+  return left
+end
+
+--- Looks at once at those of which more has to be known than the comparison saw, so that they have
+--- lasted when the others have. Returns what still differs, in the same order.
+local function first_look(conns, spec, waiting, mark)
+  local early, noted, left = {}, {}, {}
+  for _, item in ipairs(waiting) do
+    if spec.condition then item.seen = nil end  -- whether that held is not in it
+    if not item.seen or not mark or item.seen:find(" none", 1, true) then
+      early[#early + 1] = item
+      noted[item.key] = false
+    end
+  end
+  for _, item in ipairs(look(conns, spec, early, mark, nil)) do noted[item.key] = item end
+  for _, item in ipairs(waiting) do
+    local known = noted[item.key]
+    if known ~= false then left[#left + 1] = known or item end
   end
   return left
 end
@@ -91,15 +170,17 @@ end
 ---@param conns { primary: any, secondary: any }
 ---@param spec dualdb.Spec
 ---@param waiting dualdb.Suspect[]
+---@param mark integer|nil      recheck.mark before they were seen first
 ---@param real fun(found: dualdb.Found)
 ---@return dualdb.Suspect[] unstable
-function recheck.confirm(conns, spec, waiting, real)
+function recheck.confirm(conns, spec, waiting, mark, real)
   local pause = spec.recheck
+  waiting = first_look(conns, spec, waiting, mark)
   for _ = 1, LOOKS do
+    if #waiting == 0 then break end
     local seconds = seconds_left(waiting, pause)
     if seconds > 0 then core.sleep(seconds) end
-    waiting = look(conns, spec, waiting, real)
-    if #waiting == 0 then break end
+    waiting = look(conns, spec, waiting, mark, real)
     pause = pause * 1.5
   end
   return waiting

@@ -75,6 +75,11 @@ function sql:only(columns)
   }, { __index = sql })
 end
 
+--- What tells which transaction wrote a row of the secondary.
+function sql:writer()
+  return self.table .. ".xmin::text::bigint"
+end
+
 function sql:column_list()
   return pick(self.columns, 1, #self.columns)
 end

@@ -11,6 +11,7 @@ local multiset = require "dualdb.verify.multiset"
 local narrow = require "dualdb.verify.narrow"
 local ranges = require "dualdb.verify.ranges"
 local Report = require "dualdb.verify.report"
+local recheck = require "dualdb.recheck"
 local runs = require "dualdb.runs"
 local sample = require "dualdb.verify.sample"
 
@@ -106,6 +107,7 @@ local function compare_multiset(db, spec, report, options, part)
 end
 
 local function compare_model(db, spec, report, options, part)
+  report.mark = not part.begun and db.secondary:with(recheck.mark) or nil
   local unverified = compare(db, spec, report, options, part)
   confirm.all(report, db, part:differences(), core.clock())
   return unverified

@@ -32,7 +32,7 @@ local function batch(report, conns, suspects, added)
   end
   -- Before and after: a replay that mends a row meanwhile takes its entry away.
   look_in_journals(report, conns, digests)
-  local unstable = recheck.confirm(conns, report.spec, suspects, function(found)
+  local unstable = recheck.confirm(conns, report.spec, suspects, report.mark, function(found)
     report:add(found, places[found.key])
     added[found.key] = true
     confirmed[#confirmed + 1] = core.digest(found.key)

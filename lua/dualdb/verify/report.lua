@@ -39,6 +39,7 @@ local Spool = require "dualdb.spool"
 ---@field coverage dualdb.Coverage what the verdict rests on
 ---@field narrowed string[]        what the comparison was narrowed to, as texts; empty: nothing
 ---@field sample dualdb.Sample|nil
+---@field mark integer|nil         of the secondary, before the comparison began; see recheck.mark
 ---@field run string|nil           the id of its run record
 ---@field seconds number
 local Report = {}
