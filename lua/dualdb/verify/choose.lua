@@ -14,10 +14,10 @@ local choose = {}
 choose.SMALL = 100000
 --- Rows by which a method is measured, few and many: what a statement takes in any case, such as
 --- its way over the link, is in both and does not count.
-local ROWS = { stream = { 1024, 24576 }, pushdown = { 1024, 49152 } }
+local ROWS = { stream = { 4096, 40960 }, pushdown = { 4096, 49152 } }
 
 local function some(spec, side, limit)
-  return ("%s limit %d"):format(spec.statements[side]:scan(nil, false), limit)
+  return ("%s limit %d"):format(spec.statements[side]:scan(nil, spec.ordered), limit)
 end
 
 local RUN = {}
@@ -28,8 +28,8 @@ function RUN.stream(job, rows)
   core.compare {
     primary = job.conns.primary, secondary = job.conns.secondary,
     primary_query = some(spec, "primary", rows), secondary_query = some(spec, "secondary", rows),
-    kinds = spec.kinds, key_columns = spec.key_count, ordered = false, expected_rows = rows,
-    digests = true, difference = function() end,
+    kinds = spec.kinds, key_columns = spec.key_count, ordered = spec.ordered,
+    expected_rows = rows, digests = true, difference = function() end,
   }
 end
 

@@ -59,13 +59,56 @@ local function sum_of(spec, side)
     (render.row(spec, side, #spec.columns))))
 end
 
---- One row for each of the ranges, in any order: its number, count and sum.
+--- The number of the range that a key is in, of those from `first` to `last`, by few comparisons.
+local function range_number(spec, builder, ranges, first, last, params)
+  if first == last then return tostring(first) end
+  local middle = (first + last) // 2
+  local marks, names = {}, {}
+  for i = 1, spec.key_count do
+    names[i] = builder.columns[i]
+    marks[i] = builder:mark(names[i])
+  end
+  params[#params + 1] = ranges[middle].through
+  local below = range_number(spec, builder, ranges, first, middle, params)
+  return ("case when (%s) <= (%s) then %s else %s end"):format(table.concat(names, ", "),
+    table.concat(marks, ", "), below,
+    range_number(spec, builder, ranges, middle + 1, last, params))
+end
+
+local function follow_each_other(spec, ranges)
+  for i = 1, #ranges - 1 do
+    local bound = ranges[i].through
+    if bound ~= ranges[i + 1].reached or #core.fields(bound) ~= spec.key_count then return false end
+  end
+  return #ranges > 1
+end
+
+--- The sums of ranges that follow each other, by one scan of them all: the secondary reads many
+--- small ranges a quarter slower.
+local function sums_by_number(spec, side, filter, ranges)
+  local builder, bounds = spec.statements[side], {}
+  local number = range_number(spec, builder, ranges, 1, #ranges, bounds)
+  local condition, kinds, values = key_range.condition(builder, spec.key_kinds, ranges[1].reached,
+    ranges[#ranges].through)
+  return {
+    text = ("select %s, count(*), %s from %s%s group by 1"):format(number, sum_of(spec, side),
+      builder.table, where(key_range.both(condition, filter))),
+    param_kinds = spec.key_kinds:rep(#bounds) .. kinds, params = table.concat(bounds) .. values,
+    kinds = KINDS,
+  }
+end
+
+--- A row for each of the ranges, in any order: its number, count and sum. One without rows may have
+--- none.
 ---@param spec dualdb.Spec
 ---@param side "primary"|"secondary"
 ---@param filter string|nil
 ---@param ranges dualdb.KeyRange[]
 ---@return dualdb.Query
 function digest.sums(spec, side, filter, ranges)
+  if side == "secondary" and follow_each_other(spec, ranges) then
+    return sums_by_number(spec, side, filter, ranges)
+  end
   local builder, sum = spec.statements[side], sum_of(spec, side)
   local parts, letters, values = {}, {}, {}
   for i, range in ipairs(ranges) do
@@ -96,12 +139,14 @@ end
 
 --- What the answer to digest.sums says, by the number of the range.
 ---@param rows string[]   canonical
----@return table<integer, dualdb.Sum>
-function digest.read_sums(rows)
+---@param count integer   of the ranges
+---@return dualdb.Sum[]
+function digest.read_sums(rows, count)
   local found = {}
+  for i = 1, count do found[i] = sum_from(0, "0") end
   for _, packed in ipairs(rows) do
-    local number, count, sum = table.unpack(core.unpack(KINDS, packed))
-    found[number] = sum_from(count, sum)
+    local number, rows_there, sum = table.unpack(core.unpack(KINDS, packed))
+    found[number] = sum_from(rows_there, sum)
   end
   return found
 end
@@ -153,7 +198,7 @@ local PART_KINDS = "tid"
 ---@return dualdb.Query
 function digest.parts(spec, side, filter, digits)
   return {
-    text = ("select %s as part, count(*), %s from %s%s group by part"):format(
+    text = ("select %s, count(*), %s from %s%s group by 1"):format(
       part_of(spec, side, digits), sum_of(spec, side), spec.statements[side].table, where(filter)),
     param_kinds = "", params = "", kinds = PART_KINDS,
   }

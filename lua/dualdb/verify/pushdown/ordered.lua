@@ -10,7 +10,7 @@ local ordered = {}
 
 ordered.SIZES = {
   chunk_rows = 65536, chunk_bytes = 16 << 20,
-  together = 16,          -- chunks of a statement
+  together = 32,          -- chunks of a statement
   parts = 16,             -- that a chunk which differs is cut into
   parts_together = 64,    -- parts of a statement
   listed_rows = 512,      -- a range of so many rows is listed
@@ -27,7 +27,8 @@ local function sums_of(job, ranges)
   local answers = both.fetch(job.conns, both.queries(function(side)
     return digest.sums(job.spec, side, job.filter[side], ranges)
   end))
-  local primary, secondary = digest.read_sums(answers.primary), digest.read_sums(answers.secondary)
+  local primary = digest.read_sums(answers.primary, #ranges)
+  local secondary = digest.read_sums(answers.secondary, #ranges)
   local list = {}
   for i, range in ipairs(ranges) do
     list[i] = { range = range, primary = primary[i], secondary = secondary[i],
