@@ -5,8 +5,8 @@
  *     link HOST PORT MILLISECONDS MEGABITS PIPE
  *
  * Each way takes MILLISECONDS, and carries MEGABITS a second for all connections together; 0 of
- * either is no limit. It listens on a loopback port of its own. Commands are lines of the named pipe;
- * each is answered by one line on standard output. It ends with its parent.
+ * either is no limit. It listens on a loopback port of its own. Commands are lines of the named
+ * pipe; each is answered by one line on standard output. It ends with its parent.
  *
  *   port     its own
  *   bytes    that came from the clients and from the server since this was last asked
