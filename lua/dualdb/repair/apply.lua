@@ -233,7 +233,9 @@ local function write_groups(run, spec, groups, get, conns, both_written)
   end
   conns.secondary:execute "set constraints all immediate"
   core.crash_point "repair.written"
-  run.undo.primary:write(entries.primary)
+  -- A replay of these entries would bring over what was undone.
+  run.undo.primary:write(entries.primary, both_written
+    and ("delete from dualdb_journal where gid = '%s';"):format(both_written))
   run.undo.secondary:write(entries.secondary)
   core.crash_point "repair.noted"
   return outcomes
@@ -374,14 +376,14 @@ function apply.file(run, job, file)
     apply_groups(run, job, file, ready)
   end
   apply.each_group(job.spec, file, function(group)
-    local size = 0
-    for _, at in ipairs(places_of(group)) do
+    local size, places = 0, places_of(group)
+    for _, at in ipairs(places) do
       local planned = file:get(at)
       size = size + #(planned.primary or "") + #(planned.secondary or "")
     end
-    if rows > 0 and (rows + #group > most or bytes + size > memory.BYTES) then flush() end
+    if rows > 0 and (rows + #places > most or bytes + size > memory.BYTES) then flush() end
     groups[#groups + 1] = group
-    rows, bytes = rows + #group, bytes + size
+    rows, bytes = rows + #places, bytes + size
     job.bytes = (job.bytes or 0) + size
   end)
   flush()

@@ -139,7 +139,8 @@ end
 
 --- Writes what undoes a batch, before it is committed.
 ---@param entries { spec: dualdb.Spec, change: dualdb.Change, key: string }[]   as they were done
-function Undo:write(entries)
+---@param first string|nil   a statement to begin with
+function Undo:write(entries, first)
   if #entries == 0 then return end
   if not self.told then
     self.told = true
@@ -147,6 +148,7 @@ function Undo:write(entries)
   end
   if self.body and self.stop - self.kept > GROWN then put_aside(self) end
   rewrite(self, function(write)
+    if first then write(first .. "\n") end
     for i = #entries, 1, -1 do
       local entry = entries[i]
       memory.sweep()
