@@ -10,7 +10,7 @@ local order = require "dualdb.order"
 local plan = require "dualdb.repair.plan"
 local politeness = require "dualdb.sync.politeness"
 local quarantine = require "dualdb.quarantine"
-local runs = require "dualdb.runs"
+local record = require "dualdb.repair.record"
 local saved = require "dualdb.repair.saved"
 local script = require "dualdb.repair.script"
 local sequences = require "dualdb.schema.sequences"
@@ -257,54 +257,9 @@ local function work(db, jobs, options, names)
   end
 end
 
--- ---- its record ----
+-- ---- the whole ----
 
-local RECORDED = {
-  "from", "dry_run", "allow_delete", "max_rows", "max_rate", "strategy", "undo",
-}
-
-local function begin_record(db, names, options)
-  local kept = {}
-  for _, name in ipairs(RECORDED) do kept[name] = options[name] end
-  return runs.begin(db, { command = "repair", models = names, options = kept })
-end
-
-local COUNTED = { "strategy", "planned", "applied", "skipped", "failed", "quarantined" }
-
---- What is recorded of the results.
-local function record_of(results, options)
-  local record = { counts = {}, files = {}, exit = repair.exit_code(results, options) }
-  for _, result in ipairs(results) do
-    local counts = {}
-    for _, name in ipairs(COUNTED) do counts[name] = result[name] end
-    record.counts[result.model] = counts
-    record.error = record.error or result.error
-  end
-  for side, path in pairs(results[1] and results[1].undo or {}) do
-    record.files[#record.files + 1] = { kind = "undo " .. side, path = path }
-  end
-  if options.from then
-    record.files[#record.files + 1] = { kind = "report", path = options.from }
-  end
-  return record
-end
-
---- The exit code of a repair: `strongest` of what became of each model.
----@param results dualdb.RepairResult[]
----@param options { dry_run: boolean|nil }
----@return integer
-function repair.exit_code(results, options)
-  local codes = {}
-  local function add(code, applies) if applies then codes[#codes + 1] = code end end
-  for _, result in ipairs(results) do
-    if result.error then codes[#codes + 1] = errors.exit_code(result.error) end
-    add(8, result.verdict == "not_verified")
-    add(7, result.failed > 0 or result.quarantined > 0)
-    local settled = result.skips["equal meanwhile"] or 0
-    add(1, result.skipped > settled or options.dry_run and result.planned > 0)
-  end
-  return errors.strongest(codes)
-end
+repair.exit_code = record.exit_code
 
 --- Verifies the models, or reads a saved report, and repairs what differs. Parents come before the
 --- rows that refer to them, and deletes last, in the other order. What stops the run (a side that
@@ -317,7 +272,7 @@ function repair.run(db, names, options)
   options = options or {}
   options.show = options.show or function() end
   local started, jobs, results, reports = core.clock(), {}, {}, nil
-  local record = begin_record(db, names, options)
+  local run = record.begin(db, names, options)
   local ok, err = pcall(function()
     if options.from then reports, names = saved.read(db, options.from, names) end
     for i, name in ipairs(order.parents_first(db, names)) do
@@ -326,13 +281,11 @@ function repair.run(db, names, options)
     work(db, jobs, options, names)
   end)
   for i, job in ipairs(jobs) do
-    job.result.seconds, job.result.run = core.clock() - started, record.id
+    job.result.seconds, job.result.run = core.clock() - started, run.id
     results[i] = job.result
   end
   close(jobs)
-  local what = record_of(results, options)
-  if not ok then what.error, what.exit = err, errors.exit_code(err) end
-  record:finish(what)
+  record.finish(run, results, options, not ok and err or nil)
   if not ok then error(err, 0) end
   return results
 end

@@ -9,6 +9,7 @@ local row = require "dualdb.row"
 local statement = {}
 
 ---@class dualdb.Change
+---@field along string[]|nil    of a delete: statements that bring back what it takes along
 ---@field side "primary"|"secondary"
 ---@field action "insert"|"update"|"delete"|"restore"   restore inserts, unless the key is there
 ---@field row string|nil        canonical row that shall be there

@@ -166,6 +166,68 @@ describe("the undo file of a repair", function()
     there_and_back(model, { allow_delete = true })
   end)
 
+  for side, driver in pairs(DRIVERS) do
+    it(("puts back what a delete on the %s has taken along"):format(side), function()
+      local model = edge.open {
+        mysql = "id int primary key, up int, foreign key (up) references spec_edge (id) "
+          .. "on delete cascade", rows = {},
+        postgres = "id int primary key, up int references spec_edge (id) on delete cascade",
+      }
+      for _, name in ipairs { "spec_edge_child", "spec_edge_grand", "spec_edge_null" } do
+        edge.drop_later(name)
+      end
+      clients.run(driver, driver == "mysql" and [[
+        insert into spec_edge values (1, null, 1), (2, 1, 2), (3, null, 3);
+        create table spec_edge_child (a int, b varchar(9), top int not null, f float, x blob,
+          d datetime(3), n bit(9), primary key (a, b),
+          foreign key (top) references spec_edge (id) on delete cascade);
+        create table spec_edge_grand (id int primary key, a int, b varchar(9), j json,
+          foreign key (a, b) references spec_edge_child (a, b) on delete cascade);
+        create table spec_edge_null (id int primary key, top int, t text,
+          foreign key (top) references spec_edge (id) on delete set null);
+        insert into spec_edge_child values (1, 'it''s\\', 1, 0.1, x'00ff0d', '2026-01-01', 5),
+          (1, '\r\n"', 2, null, null, null, null), (2, 'stays', 3, 1, '', null, null);
+        insert into spec_edge_grand values (1, 1, 'it''s\\', '{"a":1}'), (2, 2, 'stays', null);
+        insert into spec_edge_null values (1, 1, 'a'), (2, 3, 'b'), (3, null, 'c')]] or [[
+        insert into spec_edge values (1, null, 1), (2, 1, 2), (3, null, 3);
+        create table spec_edge_child (a int, b varchar(9), top int not null
+            references spec_edge (id) on delete cascade, f real, x bytea, d timestamptz, n int[],
+          twice int generated always as (a * 2) stored, primary key (a, b));
+        create table spec_edge_grand (id int generated always as identity primary key, a int,
+          b varchar(9), j jsonb,
+          foreign key (a, b) references spec_edge_child (a, b) on delete cascade);
+        create table spec_edge_null (id int primary key, top int references spec_edge (id)
+          on delete set null, t text);
+        insert into spec_edge_child values (1, E'it''s\\', 1, 0.1, '\x00ff0d', '2026-01-01',
+          '{1,null}'), (1, E'\r\n"', 2), (2, 'stays', 3);
+        insert into spec_edge_grand (a, b, j) values (1, E'it''s\\', '{"a":1}'), (2, 'stays', null);
+        insert into spec_edge_null values (1, 1, 'a'), (2, 3, 'b'), (3, null, 'c');
+        grant all on spec_edge_child, spec_edge_grand, spec_edge_null to public]])
+      clients.run(driver == "mysql" and "postgres" or "mysql",
+        "insert into spec_edge values (3, null, 3)")
+      local function others()
+        local texts = {}
+        for i, name in ipairs { "child", "grand", "null" } do
+          texts[i] = clients.run(driver, ("select * from spec_edge_%s order by 1, 2"):format(name))
+        end
+        return texts
+      end
+      local before, all = dump(), others()
+      local result = model:repair {
+        strategy = side == "primary" and "secondary_wins" or "primary_wins", allow_delete = true,
+        undo = dir.path .. "/undo.sql",
+      }
+      assert.same({ 0, 2 }, { result.failed, result.applied + result.skipped })
+      assert.not_same(all, others())
+      edge.verify(model, "equal")
+      for _ = 1, 2 do
+        undo(result)
+        assert.same(before, dump())
+        assert.same(all, others())
+      end
+    end)
+  end
+
   it("leaves alone what has changed since", function()
     local model = edge.open {
       mysql = "id int primary key, a varchar(20), b varchar(20)",

@@ -1,6 +1,7 @@
 /* Canonical JSON: the same content gives the same bytes, other content gives other bytes. */
 
 #include "row/json_canonical.h"
+#include "row/raw.h"
 #include "row/text.h"
 #include "support/check.h"
 
@@ -241,6 +242,88 @@ static void random_documents_have_one_text_however_they_are_written(void) {
 
 /* ---- values as JSON ---- */
 
+/* Whether the JSON in `out` is the row of one field in `again`. */
+static bool comes_back(dd_kind kind) {
+    dd_buf row = {0};
+    char *copy = dd_alloc(out.length);
+    memcpy(copy, out.data, out.length);
+    bool same_bytes = dd_json_parse(kind, copy, out.length, &row, &err) == DD_OK &&
+                      row.length == again.length &&
+                      memcmp(row.data, again.data, row.length) == 0;
+    free(copy);
+    dd_buf_free(&row);
+    return same_bytes;
+}
+
+static void raw_values_come_back_from_json(void) {
+    static const struct { char kind; const char *text; } dates[] = {
+        {'D', "0000-00-00"}, {'D', "2020-02-31"}, {'S', "2020-00-15 10:00:00.500000"},
+        {'S', "0000-00-00 00:00:00"},
+    };
+    for (size_t i = 0; i < COUNT(dates); i++) {
+        char kinds[2] = {dates[i].kind, 0};
+        dd_value value;
+        dd_buf_clear(&again);
+        CHECK(dd_row_add_raw_text(&again, (dd_kind)dates[i].kind, dates[i].text,
+                                  strlen(dates[i].text), &err) == DD_OK);
+        CHECK(dd_row_split(again.data, again.length, kinds, 1, &value, &err) == DD_OK);
+        dd_buf_clear(&out);
+        dd_json_render(&value, &out);
+        CHECK(comes_back((dd_kind)dates[i].kind));
+    }
+    const uint64_t numbers[] = {2, 127, UINT64_MAX};
+    for (size_t i = 0; i < COUNT(numbers); i++)
+        for (unsigned negative = 0; negative < 2; negative++) {
+            dd_value value;
+            dd_buf_clear(&again);
+            const uint64_t below = 0 - (numbers[i] >> 1 | 1);
+            dd_row_add_raw_bool(&again, negative, negative ? below : numbers[i]);
+            CHECK(dd_row_split(again.data, again.length, "b", 1, &value, &err) == DD_OK);
+            dd_buf_clear(&out);
+            dd_json_render(&value, &out);
+            CHECK(comes_back(DD_KIND_BOOL));
+        }
+}
+
+static void json_of_another_kind_is_refused(void) {
+    static const struct { char kind; const char *text; } cases[] = {
+        {'i', "true"}, {'i', "1.5"}, {'i', "\"x\""}, {'i', ""}, {'i', "[1]"}, {'b', "0"},
+        {'b', "1"},
+        {'b', "\"yes\""}, {'t', "5"}, {'t', "{}"}, {'t', "\"a"}, {'t', "\"a\"b\""},
+        {'x', "\"6869\""}, {'x', "\"\\\\x6\""}, {'x', "\"\\\\xZZ\""}, {'x', "\"\\\\\""},
+        {'D', "20200101"}, {'D', "\"2020-13-01\""}, {'u', "\"a0ee\""}, {'j', "{"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        dd_buf_clear(&out);
+        CHECK_MESSAGE(dd_json_parse((dd_kind)cases[i].kind, cases[i].text, strlen(cases[i].text),
+                                    &out, &err) != DD_OK && out.length == 0,
+                      "%c: %s", cases[i].kind, cases[i].text);
+    }
+}
+
+static void add_member(void *context, const dd_json_member *member) {
+    dd_buf *text = context;
+    dd_buf_add(text, member->name, member->name_length);
+    dd_buf_add_byte(text, '=');
+    dd_buf_add(text, member->value, member->value_length);
+    dd_buf_add_byte(text, ';');
+}
+
+static void the_members_of_an_object_are_given_in_order(void) {
+    static const char object[] =
+        " { \"a\" : {\"b\": [1, \"\\u0041\"]} ,\"\\u00e9\":\"x\\n\", \"\":1e5 , "
+        "\"a\":null } ";
+    dd_buf_clear(&out);
+    CHECK(dd_json_members(object, sizeof object - 1, add_member, &out, &err) == DD_OK);
+    CHECK_TEXT(out.data, out.length,
+               "a={\"b\": [1, \"\\u0041\"]};\xc3\xa9=\"x\\n\";=1e5;a=null;");
+    static const char *const wrong[] = {"", "[]", "{", "{\"a\"}", "{\"a\":}", "{\"a\":1,}",
+                                        "{a:1}", "{} {}", "{\"a\":1 \"b\":2}", "{\"a\":\"\xff\"}"};
+    for (size_t i = 0; i < COUNT(wrong); i++)
+        CHECK_MESSAGE(dd_json_members(wrong[i], strlen(wrong[i]), add_member, &out, &err) != DD_OK,
+                      "%s", wrong[i]);
+}
+
 static void values_leave_as_json_without_losing_a_digit(void) {
     static const struct { char kind; const char *text, *expected; } cases[] = {
         {'b', "1", "true"}, {'i', "-12", "-12"}, {'i', "9007199254740992", "9007199254740992"},
@@ -267,6 +350,7 @@ static void values_leave_as_json_without_losing_a_digit(void) {
         dd_buf_clear(&out);
         dd_json_render(&value, &out);
         CHECK_TEXT(out.data, out.length, cases[i].expected);
+        CHECK(comes_back((dd_kind)cases[i].kind));
     }
     dd_value null = {.kind = DD_KIND_INT};
     dd_buf_clear(&out);
@@ -284,6 +368,9 @@ int main(void) {
     RUN(large_documents_cost_no_more_than_sorting_them);
     RUN(random_documents_have_one_text_however_they_are_written);
     RUN(values_leave_as_json_without_losing_a_digit);
+    RUN(raw_values_come_back_from_json);
+    RUN(json_of_another_kind_is_refused);
+    RUN(the_members_of_an_object_are_given_in_order);
     dd_buf_free(&out);
     dd_buf_free(&again);
     return CHECK_RESULT();

@@ -3,6 +3,7 @@
 --- before anything is committed.
 
 local bring = require "dualdb.bring"
+local cascade = require "dualdb.repair.cascade"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local fetch = require "dualdb.fetch"
@@ -217,8 +218,12 @@ local function write_groups(run, spec, groups, get, conns, both_written)
   for _, group in ipairs(groups) do
     apply.each_change(spec, group, get, stored, function(planned, change)
       memory.sweep()
-      if change.action == "delete" and change.side == "secondary" then
-        change.more = more_of(conns.secondary, spec, planned.key)
+      if change.action == "delete" then
+        change.along = cascade.statements(run.db, conns[change.side], spec, change.side,
+          planned.key)
+        if change.side == "secondary" then
+          change.more = more_of(conns.secondary, spec, planned.key)
+        end
       end
       statement.run(conns[change.side], spec, change, planned.key)
       if change.side == "primary" then take_computed(conns, spec, planned) end

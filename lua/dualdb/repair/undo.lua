@@ -154,6 +154,7 @@ function Undo:write(entries, first)
       memory.sweep()
       statement.write(entry.spec, inverse(entry.change), entry.key, write)
       write("\n")
+      for _, text in ipairs(entry.change.along or {}) do write(text .. "\n") end
       memory.note(2 * #(entry.change.from or "") + 2 * #(entry.change.row or ""))
     end
   end)
