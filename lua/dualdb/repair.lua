@@ -254,6 +254,7 @@ local function work(db, jobs, options, names)
     show_all(db, at_work, options)
   elseif #at_work > 0 then
     apply_all(db, at_work, options)
+    for _, job in ipairs(jobs) do job.result.undo = at_work[1].result.undo end
   end
 end
 

@@ -95,6 +95,6 @@ describe("dualdb repair", function()
     local document = dir:json { "repair", "--all", "--allow-delete", "--yes" }
     local run = dir:run { "runs" }
     assert.equal(0, run.code, run.err)
-    assert.matches(document.models[1].run .. " +repair", run.out)
+    assert.matches(document.models[1].run .. " +%S+ +%S+ +repair ", run.out)
   end)
 end)

@@ -41,7 +41,8 @@ describe("the statements of a repair", function()
     local found = {}
     for _, entry in ipairs(servers.look("mysql", "select convert(argument using utf8mb4) as text "
       .. "from mysql.general_log where command_type = 'Execute' order by event_time, thread_id")) do
-      if is_write(entry.text) then found[#found + 1] = entry.text .. ";" end
+      -- The server's log has its own NULL.
+      if is_write(entry.text) then found[#found + 1] = entry.text:gsub("NULL", "null") .. ";" end
     end
     servers.command("mysql", ("set global log_output = '%s'"):format(before.o))
     servers.command("mysql", ("set global general_log = %d"):format(before.g))
@@ -83,6 +84,7 @@ describe("the statements of a repair", function()
     local list = {}
     for i, text in ipairs(shown) do
       local parts, at, n = {}, 1, 0
+      text = text:gsub("([=,(] ?)null", "%1''")  -- a parameter too, where it is not a condition
       while true do
         local from, to = text:find("'[^']*'", at)
         local digits, last = text:find("%f[%w]%d+%f[%W]", at)
@@ -111,7 +113,7 @@ describe("the statements of a repair", function()
       insert into spec_edge values ('5', 'e', 'u5', 'n', 5), ('6', 'f', 'u6', null, 6);
       update spec_edge set v = 0]])
     clients.run("mysql", "update spec_edge set v = 0")
-    return model
+    return model, model.db
   end
 
   local function shown_by(model, options)

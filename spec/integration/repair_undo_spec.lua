@@ -199,7 +199,8 @@ describe("the undo file of a repair", function()
         create table spec_edge_null (id int primary key, top int references spec_edge (id)
           on delete set null, t text);
         insert into spec_edge_child values (1, E'it''s\\', 1, 0.1, '\x00ff0d', '2026-01-01',
-          '{1,null}'), (1, E'\r\n"', 2), (2, 'stays', 3);
+          '{1,null}'), (1, E'\r\n"', 2, null, null, null, null),
+          (2, 'stays', 3, null, null, null, null);
         insert into spec_edge_grand (a, b, j) values (1, E'it''s\\', '{"a":1}'), (2, 'stays', null);
         insert into spec_edge_null values (1, 1, 'a'), (2, 3, 'b'), (3, null, 'c');
         grant all on spec_edge_child, spec_edge_grand, spec_edge_null to public]])
