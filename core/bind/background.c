@@ -56,6 +56,8 @@ typedef struct job {
     dd_stage_progress staged;
     dd_result executed;
     dd_buf fetched;            /* rows, each behind its length */
+    uint64_t most;             /* bytes of them; those that come when there are so many are dropped */
+    bool dropped;              /* some were */
 
     pthread_mutex_t lock;
     pthread_cond_t drained;    /* refusals were taken, or `stop` was set */
@@ -162,6 +164,11 @@ static dd_status fetch_all(job *j) {
         if (status || !more) {
             j->fetched.length = at;
             break;
+        }
+        if (at >= j->most) {
+            j->fetched.length = at;
+            j->dropped = true;
+            continue;
         }
         length = j->fetched.length - at - sizeof length;
         memcpy(j->fetched.data + at, &length, sizeof length);
@@ -329,8 +336,8 @@ static int core_start_execute(lua_State *L) {
     return start(L, j);
 }
 
-/* start_fetch { conn, sql, param_kinds|nil, params|nil, kinds } -> job; its result is that of
- * conn:fetch, all rows in memory. */
+/* start_fetch { conn, sql, param_kinds|nil, params|nil, kinds, most|nil } -> job; its results are the
+ * rows, all in memory, and whether some were dropped, since there were `most` bytes of them. */
 static int core_start_fetch(lua_State *L) {
     job *j = new_job(L, FETCH);
     unsigned count;
@@ -340,6 +347,8 @@ static int core_start_fetch(lua_State *L) {
     j->sql = dd_arg_text(L, "sql");
     j->params = dd_arg_params(L, "param_kinds", "params");
     j->kinds = dd_arg_kinds(L, "kinds", &count);
+    lua_getfield(L, 1, "most");
+    j->most = (uint64_t)luaL_optinteger(L, -1, LUA_MAXINTEGER);
     return start(L, j);
 }
 
@@ -475,7 +484,7 @@ static int job_refusals(lua_State *L) {
     return 1;
 }
 
-static int push_fetched(lua_State *L, const dd_buf *fetched) {
+static void push_fetched(lua_State *L, const dd_buf *fetched) {
     lua_newtable(L);
     lua_Integer count = 0;
     for (size_t at = 0; at < fetched->length;) {
@@ -486,7 +495,6 @@ static int push_fetched(lua_State *L, const dd_buf *fetched) {
         lua_rawseti(L, -2, ++count);
         at += length;
     }
-    return 1;
 }
 
 /* job:finish() -> its result; raises the error that ended it. It has to be done. */
@@ -503,7 +511,10 @@ static int job_finish(lua_State *L) {
         return 1;
     case STAGE: return push_staged(L, &j->staged);
     case EXECUTE: return dd_push_result(L, &j->executed);
-    case FETCH: return push_fetched(L, &j->fetched);
+    case FETCH:
+        push_fetched(L, &j->fetched);
+        lua_pushboolean(L, j->dropped);
+        return 2;
     }
     return 0;
 }

@@ -89,6 +89,78 @@ function fetch.both(conns, spec, keys, from)
   return primary, secondary, last
 end
 
+-- ---- both sides at once ----
+
+--- Rows of both sides that are being read, each side on a thread of its own.
+---@class dualdb.Reading
+---@field from integer     the first of the keys that were asked for
+---@field to integer       the last
+---@field began number     when, by core.clock
+local Reading = {}
+Reading.__index = Reading
+
+--- Seconds between two looks; a query that ends is told at once.
+local PATIENCE = 60
+
+function Reading:close()
+  for _, job in pairs(self.jobs) do job:close() end
+end
+Reading.__close = Reading.close
+
+--- Begins to read the rows of both sides with the packed keys from keys[from] on, as fetch.both.
+--- The connections are busy until it is finished or closed.
+---@param conns { primary: any, secondary: any }
+---@param spec dualdb.Spec
+---@param keys string[]
+---@param from integer
+---@return dualdb.Reading
+function fetch.start(conns, spec, keys, from)
+  local most = math.min(slice_of(spec, "primary"), slice_of(spec, "secondary"))
+  local to = math.min(from + most - 1, #keys)
+  local asked = { primary = table.move(keys, from, to, 1, {}) }
+  asked.secondary = fetch.crossable_keys(spec, asked.primary)
+  local self = setmetatable({
+    conns = conns, spec = spec, keys = keys, from = from, to = to, jobs = {}, began = core.clock(),
+  }, Reading)
+  memory.sweep()
+  for side, list in pairs(asked) do
+    if #list > 0 then
+      self.jobs[side] = core.start_fetch {
+        conn = conns[side], sql = spec.statements[side]:select_by_keys(#list),
+        param_kinds = spec.key_kinds:rep(#list), params = table.concat(list), kinds = spec.kinds,
+        most = memory.BYTES,
+      }
+    end
+  end
+  return self
+end
+
+--- Waits for the rows: of each side packed key -> canonical row, and the index of the last key that
+--- was asked for.
+---@return table<string, string>, table<string, string>, integer
+function Reading:finish()
+  local spec, found, too_many = self.spec, { primary = {}, secondary = {} }, false
+  for side, job in pairs(self.jobs) do
+    while not job:is_done() do core.wait({ job }, PATIENCE) end
+    local rows, dropped = job:finish()
+    local bytes = 0
+    for _, packed in ipairs(rows) do
+      found[side][core.prefix(packed, spec.key_count)] = packed
+      bytes = bytes + #packed
+    end
+    memory.note(bytes)
+    too_many = too_many or dropped
+    if dropped then spec.slices[side] = math.max(1, (self.to - self.from + 1) // 4)
+    elseif bytes < memory.BYTES // 4 then
+      spec.slices[side] = math.min(2 * spec.slices[side], spec.wide and WIDE_BATCH or fetch.BATCH)
+    end
+  end
+  if too_many then return fetch.both(self.conns, spec, self.keys, self.from) end
+  return found.primary, found.secondary, self.to
+end
+
+-- ---- on their way to the secondary ----
+
 --- A row that a transform returned, packed. A value that it has left alone may be one that only the
 --- primary can hold, and that no Lua value stands for: it keeps its bytes.
 local function repack(spec, packed, given, changed)

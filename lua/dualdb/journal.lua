@@ -294,6 +294,14 @@ function journal.counts(db)
   return counts
 end
 
+--- Whether a side has any entry of a model, as it has seldom.
+---@param conn userdata
+---@param model string
+---@return boolean
+function journal.has(conn, model)
+  return #ask(conn, "select 1 as one from dualdb_journal where model = ? limit 1", model) > 0
+end
+
 --- Which of the keys have an entry on a side, of whatever state: a set of digests. An entry for the
 --- model as a whole is one for every key.
 ---@param conn userdata

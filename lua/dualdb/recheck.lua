@@ -62,24 +62,28 @@ function recheck.mark(conn)
   return conn:query("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as next")[1].next
 end
 
---- The transactions that wrote the secondary's rows: packed key -> number, of 32 bits.
-local function writers(conn, spec, entries)
-  local keys, found, builder = {}, {}, spec.statements.secondary
-  for _, entry in ipairs(entries) do
-    if entry.found.secondary then keys[#keys + 1] = entry.item.key end
+--- The spec whose rows end in the transaction that wrote the secondary's, a number of 32 bits: that
+--- and the row have to be of one moment. The primary has none.
+local function watched(spec)
+  local base = spec.tested or spec
+  if base.watched then return base.watched end
+  local result = narrow.copy(base)
+  result.kinds, result.statements = base.kinds .. "i", {}
+  for side, expression in pairs { primary = "0", secondary = base.statements.secondary:writer() } do
+    local builder = base.statements[side]
+    local columns = table.move(builder.columns, 1, #builder.columns, 1, {})
+    columns[#columns + 1] = expression
+    result.statements[side] = builder:only(columns)
   end
-  local columns = table.move(builder.columns, 1, spec.key_count, 1, {})
-  columns[#columns + 1] = builder:writer()
-  builder = builder:only(columns)
-  for from = 1, #keys, fetch.BATCH do
-    local to = math.min(from + fetch.BATCH - 1, #keys)
-    local count = to - from + 1
-    for _, packed in ipairs(conn:fetch(builder:select_by_keys(count), spec.key_kinds:rep(count),
-        table.concat(keys, "", from, to), spec.key_kinds .. "i")) do
-      found[core.prefix(packed, spec.key_count)] = (">i8"):unpack(packed, -8)
-    end
-  end
-  return found
+  base.watched = result
+  return result
+end
+
+--- Takes a row of `watched` apart.
+---@return string|nil, integer|nil
+local function apart(base, packed)
+  if not packed then return nil, nil end
+  return core.prefix(packed, #base.kinds), (">i8"):unpack(packed, -8)
 end
 
 --- Whether a transaction was before the mark. Numbers go round.
@@ -115,24 +119,31 @@ end
 local function look(conns, spec, waiting, mark, real)
   local keys, left, last = {}, {}, 0
   for i, item in ipairs(waiting) do keys[i] = item.key end
-  local cross = fetch.crosser(spec)
+  local cross, base, whole = fetch.crosser(spec), spec.tested or spec, watched(spec)
+  local reading  -- the next rows, while these are judged
+  local guard <close> = setmetatable({}, { __close = function()
+    if reading then reading:close() end
+  end })
   while last < #keys do
-    local from, before = last + 1, core.clock()
+    reading = reading or fetch.start(conns, whole, keys, 1)
+    local from, before = last + 1, reading.began
     local primary, secondary
-    primary, secondary, last = fetch.both(conns, spec.tested or spec, keys, from)
-    local after, entries = core.clock(), {}
+    primary, secondary, last = reading:finish()
+    local after = core.clock()
+    reading = last < #keys and fetch.start(conns, whole, keys, last + 1) or nil
     for i = from, last do
       local key = keys[i]
-      local found, seen = recheck.judge(spec, cross, key, primary[key], secondary[key])
-      if found then entries[#entries + 1] = { item = waiting[i], found = found, seen = seen } end
-    end
-    local written = writers(conns.secondary, spec, entries)
-    for _, entry in ipairs(entries) do
-      local known, sure = weigh(spec, entry, written[entry.item.key], mark, before, after)
-      if sure and real then
-        real(entry.found)
-      else
-        left[#left + 1] = known
+      local a = apart(base, primary[key])
+      local b, writer = apart(base, secondary[key])
+      local found, seen = recheck.judge(spec, cross, key, a, b)
+      if found then
+        local known, sure = weigh(spec, { item = waiting[i], found = found, seen = seen }, writer,
+          mark, before, after)
+        if sure and real then
+          real(found)
+        else
+          left[#left + 1] = known
+        end
       end
     end
   end

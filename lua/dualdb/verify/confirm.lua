@@ -13,34 +13,42 @@ local confirm = {}
 --- Differences that are confirmed together.
 local AT_ONCE = 2500
 
---- Notes the keys, by their digests, that have an entry in a journal.
-local function look_in_journals(report, conns, digests)
+--- Notes those of the keys, by their digests, that have an entry in a journal.
+local function look_in_journals(report, conns, keys)
   if report.ignores_journal then return end
+  local name, digests = report.spec.name, nil
   for _, side in ipairs { "primary", "secondary" } do
-    for digest in pairs(journal.dirty(conns[side], report.spec.name, digests)) do
-      report.in_journal[digest] = true
+    if journal.has(conns[side], name) then
+      if not digests then
+        digests = {}
+        for i, key in ipairs(keys) do digests[i] = core.digest(key) end
+      end
+      for digest in pairs(journal.dirty(conns[side], name, digests)) do
+        report.in_journal[digest] = true
+      end
     end
   end
 end
 
 --- Passes the differences that last on to the report.
 local function batch(report, conns, suspects, added)
-  local digests, confirmed, at, places = {}, {}, {}, {}
+  local keys, confirmed, places = {}, {}, {}
   for i, suspect in ipairs(suspects) do
-    digests[i] = core.digest(suspect.key)
+    keys[i] = suspect.key
     places[suspect.key] = suspect.place
   end
   -- Before and after: a replay that mends a row meanwhile takes its entry away.
-  look_in_journals(report, conns, digests)
+  look_in_journals(report, conns, keys)
   local unstable = recheck.confirm(conns, report.spec, suspects, report.mark, function(found)
     report:add(found, places[found.key])
     added[found.key] = true
-    confirmed[#confirmed + 1] = core.digest(found.key)
-    at[#confirmed] = places[found.key]
+    confirmed[#confirmed + 1] = found.key
   end)
   look_in_journals(report, conns, confirmed)
-  for i, digest in ipairs(confirmed) do
-    if report.in_journal[digest] then report:count("pending", at[i]) end
+  if next(report.in_journal) then
+    for _, key in ipairs(confirmed) do
+      if report.in_journal[core.digest(key)] then report:count("pending", places[key]) end
+    end
   end
   for _, suspect in ipairs(unstable) do report:count("not_verified", places[suspect.key]) end
 end

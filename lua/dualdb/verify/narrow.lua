@@ -158,9 +158,12 @@ end
 -- ---- together ----
 
 --- What an earlier use of a spec has left there for its own columns.
-local REMEMBERED = { "slices", "crossing", "key_crossing" }
+local REMEMBERED = { "slices", "crossing", "key_crossing", "watched" }
 
-local function copy(spec)
+--- A copy of a spec whose columns are to be others.
+---@param spec dualdb.Spec
+---@return dualdb.Spec
+function narrow.copy(spec)
   local copied = {}
   for field, value in pairs(spec) do copied[field] = value end
   for _, field in ipairs(REMEMBERED) do copied[field] = nil end
@@ -170,7 +173,7 @@ end
 --- The spec whose rows end in a column that says whether the condition holds for them: 1 or 0. A
 --- row and its condition have to be of one moment.
 local function tested(spec)
-  local result = copy(spec)
+  local result = narrow.copy(spec)
   result.kinds, result.statements = spec.kinds .. "i", {}
   for _, side in ipairs(SIDES) do
     local builder = spec.statements[side]
@@ -195,7 +198,7 @@ function narrow.spec(spec, options)
       condition[side] = key_range.both(condition[side], found[side])
     end
   end
-  local narrowed = copy(spec)
+  local narrowed = narrow.copy(spec)
   if options.where ~= nil then choose(conditions(spec, options.where)) end
   if options.columns ~= nil then
     texts[#texts + 1] = take_columns(narrowed, spec, options.columns)
