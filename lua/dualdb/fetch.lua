@@ -108,7 +108,8 @@ end
 Reading.__close = Reading.close
 
 --- Begins to read the rows of both sides with the packed keys from keys[from] on, as fetch.both.
---- The connections are busy until it is finished or closed.
+--- The connections are busy until it is finished or closed. Rows that may have megabytes are read
+--- when they are asked for, for what is read ahead is held twice.
 ---@param conns { primary: any, secondary: any }
 ---@param spec dualdb.Spec
 ---@param keys string[]
@@ -122,6 +123,7 @@ function fetch.start(conns, spec, keys, from)
   local self = setmetatable({
     conns = conns, spec = spec, keys = keys, from = from, to = to, jobs = {}, began = core.clock(),
   }, Reading)
+  if spec.wide then return self end
   memory.sweep()
   for side, list in pairs(asked) do
     if #list > 0 then
@@ -139,6 +141,10 @@ end
 --- was asked for.
 ---@return table<string, string>, table<string, string>, integer
 function Reading:finish()
+  if not next(self.jobs) then
+    self.began = core.clock()
+    return fetch.both(self.conns, self.spec, self.keys, self.from)
+  end
   local spec, found, too_many = self.spec, { primary = {}, secondary = {} }, false
   for side, job in pairs(self.jobs) do
     while not job:is_done() do core.wait({ job }, PATIENCE) end
@@ -152,7 +158,7 @@ function Reading:finish()
     too_many = too_many or dropped
     if dropped then spec.slices[side] = math.max(1, (self.to - self.from + 1) // 4)
     elseif bytes < memory.BYTES // 4 then
-      spec.slices[side] = math.min(2 * spec.slices[side], spec.wide and WIDE_BATCH or fetch.BATCH)
+      spec.slices[side] = math.min(2 * spec.slices[side], fetch.BATCH)
     end
   end
   if too_many then return fetch.both(self.conns, spec, self.keys, self.from) end

@@ -126,10 +126,9 @@ local function look(conns, spec, waiting, mark, real)
   end })
   while last < #keys do
     reading = reading or fetch.start(conns, whole, keys, 1)
-    local from, before = last + 1, reading.began
-    local primary, secondary
+    local from, primary, secondary = last + 1, nil, nil
     primary, secondary, last = reading:finish()
-    local after = core.clock()
+    local before, after = reading.began, core.clock()
     reading = last < #keys and fetch.start(conns, whole, keys, last + 1) or nil
     for i = from, last do
       local key = keys[i]
