@@ -5,6 +5,7 @@
 #include <lauxlib.h>
 #include <sqlite3.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/interrupt.h"
@@ -77,10 +78,17 @@ static int wait_for_others(void *context, int count) {
     return 1;
 }
 
-/* SQLite would make the file readable for others. */
+/* SQLite would make the file readable for others. One that is there is never opened here: to close
+ * it would take away the locks that SQLite has on it in this process, and others would write into
+ * what it is writing. */
 static int make_file(lua_State *L, const char *path) {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    struct stat found;
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0) return close(fd);
+    if (errno == EEXIST && lstat(path, &found) == 0) {
+        if (S_ISREG(found.st_mode)) return 0;
+        errno = ELOOP; /* a name that somebody else has put there */
+    }
     dd_err err;
     (void)dd_fail(&err, DD_CONFIG, "%s cannot be written: %s", path, strerror(errno));
     return dd_raise(L, &err);

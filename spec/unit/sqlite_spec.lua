@@ -115,6 +115,26 @@ describe("a local database", function()
     db:exec "begin immediate; commit"
   end)
 
+  it("keeps its locks when the process opens the file again, and closes that", function()
+    db:exec "create table v (i integer)"
+    db:exec "begin immediate"
+    core.sqlite(path, 0):close()
+    local child = assert(io.popen(("dualdb -e %q"):format(([[
+      local core = require "dualdb.core"
+      local other = core.sqlite(%q, 0)
+      local ok, err = pcall(other.exec, other, "begin immediate")
+      print(ok, ok or err.class)]]):format(path))))
+    assert.equal("false\ttransient\n", child:read "a")
+    child:close()
+  end)
+
+  it("refuses a name that leads elsewhere", function()
+    local link = path .. "-link"
+    assert(os.execute(("ln -s %q %q"):format(path, link)))
+    assert.equal("config", (class_of(core.sqlite, link, 0)))
+    os.remove(link)
+  end)
+
   it("refuses a file that is none of its own, and a place that is not there", function()
     local file = assert(io.open(path, "wb"))
     file:write(("no database "):rep(100))
