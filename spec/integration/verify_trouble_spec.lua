@@ -92,10 +92,10 @@ describe("a verification in trouble", function()
         before_statement(5, function() proxy:down() end)
         local verification = other:verification { NAME }
         local report = verification:verify(NAME)
-        assert.same({ "not_verified", 8 }, { verification:conclude() })
+        assert.same({ "not_verified", side == "primary" and 4 or 5 }, { verification:conclude() })
         verification:finish()
         assert.matches("^" .. side .. ": ", report.reason)
-        assert.is_nil(report.error)
+        assert.same({ "unavailable", side }, { report.error.class, report.error.side })
         assert.same({ 5, 1 }, { report.coverage.chunks, report.coverage.chunks_not_verified })
         assert.equal(5, #report.map)
         for i = 1, 4 do assert.is_nil(report.map[i].reason) end

@@ -224,9 +224,9 @@ function Report:judge(part, unverified)
   self.chunks = self.coverage.chunks
   if #unverified > 0 then
     self.verdict = "not_verified"
-    self.reason = unverified[1].reason
+    self.reason, self.error = unverified[1].reason, unverified[1].error
   elseif self.unconfirmed then
-    self.verdict = "not_verified"
+    self.verdict, self.error = "not_verified", self.unconfirmed
     self.reason = ("%d rows could not be looked at again: %s"):format(self.not_verified,
       tostring(self.unconfirmed))
   elseif self.not_verified > 0 then
