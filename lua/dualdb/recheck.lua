@@ -126,9 +126,10 @@ local function look(conns, spec, waiting, mark, real)
   end })
   while last < #keys do
     reading = reading or fetch.start(conns, whole, keys, 1)
-    local from, primary, secondary = last + 1, nil, nil
-    primary, secondary, last = reading:finish()
+    local primary, secondary, through = reading:finish()
     local before, after = reading.began, core.clock()
+    local from = last + 1
+    last = through
     reading = last < #keys and fetch.start(conns, whole, keys, last + 1) or nil
     for i = from, last do
       local key = keys[i]

@@ -85,7 +85,7 @@ describe("edge case 25: trouble in the middle of a run", function()
       assert.equal(0, run({ "verify", "T" }, "true").code)
     end)
 
-    it(("a comparison whose sessions of the %s are killed goes on, and is of all rows"):format(side),
+    it(("a comparison whose sessions of the %s are killed goes on, and is whole"):format(side),
       function()
         open(true)
         local done = run({ "verify", "T", "--json" }, KILL_SESSIONS[side])
