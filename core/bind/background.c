@@ -38,6 +38,7 @@ typedef struct job {
     job_signal *signal;
     pthread_t thread;
     bool started;              /* the thread has to be joined */
+    bool dropped;              /* FETCH: rows were, beyond `most` */
     dd_lua_conn *conns[MOST_CONNS];
     unsigned conn_count;
     dd_copy_spec copy;
@@ -56,8 +57,7 @@ typedef struct job {
     dd_stage_progress staged;
     dd_result executed;
     dd_buf fetched;            /* rows, each behind its length */
-    uint64_t most;             /* bytes of them; those that come when there are so many are dropped */
-    bool dropped;              /* some were */
+    uint64_t most;             /* bytes of them; rows that come when there are so many are dropped */
 
     pthread_mutex_t lock;
     pthread_cond_t drained;    /* refusals were taken, or `stop` was set */
