@@ -77,6 +77,12 @@ dd_query_params dd_arg_params(lua_State *L, const char *kinds_name, const char *
     return (dd_query_params){values, count};
 }
 
+/* A count; none when it is absent or negative. */
+static uint64_t count_of(lua_State *L, const char *name) {
+    lua_Integer value = dd_arg_integer(L, name, 0);
+    return value > 0 ? (uint64_t)value : 0;
+}
+
 unsigned dd_arg_copy(lua_State *L, dd_copy_spec *spec, dd_lua_conn *conns[2]) {
     unsigned count;
     luaL_checkstack(L, 20, "copy");
@@ -92,7 +98,32 @@ unsigned dd_arg_copy(lua_State *L, dd_copy_spec *spec, dd_lua_conn *conns[2]) {
     spec->columns = dd_arg_text(L, "columns");
     spec->crossing = dd_arg_crossing(L);
     spec->most_seconds = dd_arg_number(L, "most_seconds", 0);
-    lua_Integer most_bytes = dd_arg_integer(L, "most_bytes", 0);
-    spec->most_bytes = most_bytes > 0 ? (uint64_t)most_bytes : 0;
+    spec->most_bytes = count_of(L, "most_bytes");
+    return count;
+}
+
+unsigned dd_arg_compare(lua_State *L, dd_compare_spec *spec, dd_lua_conn *conns[2]) {
+    unsigned count;
+    luaL_checkstack(L, 40, "compare");
+    *spec = (dd_compare_spec){0};
+    conns[0] = dd_arg_conn(L, "primary");
+    conns[1] = dd_arg_conn(L, "secondary");
+    spec->conn[0] = conns[0]->conn;
+    spec->conn[1] = conns[1]->conn;
+    spec->query[0] = dd_arg_text(L, "primary_query");
+    spec->query[1] = dd_arg_text(L, "secondary_query");
+    spec->params[0] = dd_arg_params(L, "primary_param_kinds", "primary_params");
+    spec->params[1] = dd_arg_params(L, "secondary_param_kinds", "secondary_params");
+    spec->kinds = dd_arg_kinds(L, "kinds", &count);
+    spec->key_columns = dd_arg_key(L, count, true);
+    spec->ordered = dd_arg_flag(L, "ordered");
+    spec->repeats = dd_arg_flag(L, "repeats");
+    spec->expected_rows = count_of(L, "expected_rows");
+    lua_getfield(L, 1, "spill_directory");
+    spec->spill_directory = luaL_optstring(L, -1, NULL);
+    spec->crossing = dd_arg_crossing(L);
+    spec->chunk_rows = count_of(L, "chunk_rows");
+    spec->chunk_bytes = count_of(L, "chunk_bytes");
+    spec->most_seconds = dd_arg_number(L, "most_seconds", 0);
     return count;
 }

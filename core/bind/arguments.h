@@ -4,6 +4,7 @@
 #include <lua.h>
 
 #include "bind/conn.h"
+#include "pair/compare.h"
 #include "pair/copy.h"
 
 /*
@@ -31,5 +32,10 @@ dd_query_params dd_arg_params(lua_State *L, const char *kinds, const char *row);
  * most_seconds, most_bytes. Returns the number of columns; the connections go to `conns`, the source
  * first. */
 unsigned dd_arg_copy(lua_State *L, dd_copy_spec *spec, dd_lua_conn *conns[2]);
+/* What is compared: primary, secondary, primary_query, primary_param_kinds|nil, primary_params|nil,
+ * secondary_query, secondary_param_kinds|nil, secondary_params|nil, kinds, key_columns, ordered,
+ * repeats|nil, expected_rows|nil, spill_directory|nil, crossing|nil, chunk_rows|nil, chunk_bytes|nil,
+ * most_seconds|nil. Returns the number of columns; the connections go to `conns`. */
+unsigned dd_arg_compare(lua_State *L, dd_compare_spec *spec, dd_lua_conn *conns[2]);
 
 #endif

@@ -171,16 +171,19 @@ static int crossing_settle(lua_State *L) {
     return push_outcome(L, row, out, length);
 }
 
-/* crossing:counts(): how often each policy changed a value, by its name; those that never did are
- * left out */
-static int crossing_counts(lua_State *L) {
-    const uint64_t *counts = dd_crossing_counts(check(L, 1)->crossing);
+void dd_push_policy_counts(lua_State *L, const uint64_t counts[DD_POLICY_COUNT]) {
     lua_newtable(L);
     for (unsigned i = 0; i < DD_POLICY_COUNT; i++) {
         if (counts[i] == 0) continue;
         lua_pushinteger(L, (lua_Integer)counts[i]);
         lua_setfield(L, -2, dd_policy_name((dd_policy)i));
     }
+}
+
+/* crossing:counts(): how often each policy changed a value, by its name; those that never did are
+ * left out */
+static int crossing_counts(lua_State *L) {
+    dd_push_policy_counts(L, dd_crossing_counts(check(L, 1)->crossing));
     return 1;
 }
 

@@ -78,15 +78,17 @@ static dd_status tell_difference(void *context, const dd_difference *d, dd_err *
     lua_pushstring(L, dd_difference_name(d->kind));
     push_row(L, d->key, d->key_length);
     for (unsigned side = 0; side < 2; side++) {
-        if (j->digests && d->row[side])
-            dd_push_digest(L, d->row[side], d->row_length[side]);
-        else
+        if (j->digests && d->row[side]) {
+            dd_digest digest = dd_row_digest(d->row[side], d->row_length[side]);
+            dd_push_digest(L, &digest);
+        } else {
             push_row(L, d->row[side], d->row_length[side]);
+        }
     }
     return call(j, 4, 0, err);
 }
 
-static void push_compare_result(lua_State *L, const dd_compare_result *r) {
+int dd_push_compared(lua_State *L, const dd_compare_result *r) {
     lua_createtable(L, 0, 5);
     lua_pushboolean(L, r->stopped);
     lua_setfield(L, -2, "stopped");
@@ -98,6 +100,7 @@ static void push_compare_result(lua_State *L, const dd_compare_result *r) {
     lua_setfield(L, -2, "differences");
     lua_pushinteger(L, (lua_Integer)r->chunks);
     lua_setfield(L, -2, "chunks");
+    return 1;
 }
 
 static dd_status tell_chunk(void *context, const dd_compare_chunk *chunk, dd_err *err) {
@@ -113,7 +116,7 @@ static dd_status tell_chunk(void *context, const dd_compare_chunk *chunk, dd_err
 static dd_status tell_compare_progress(void *context, const dd_compare_result *r, dd_err *err) {
     job *j = context;
     lua_pushvalue(j->L, j->progress);
-    push_compare_result(j->L, r);
+    dd_push_compared(j->L, r);
     return call(j, 1, 0, err);
 }
 
@@ -192,11 +195,8 @@ static int core_copy(lua_State *L) {
     return 1;
 }
 
-/* compare { primary, secondary, primary_query, primary_param_kinds|nil, primary_params|nil,
- *           secondary_query, secondary_param_kinds|nil, secondary_params|nil, kinds, key_columns,
- *           ordered, repeats|nil, expected_rows|nil, spill_directory|nil, transform|nil,
- *           crossing|nil, difference, digests|nil, progress|nil,
- *           chunk|nil, chunk_rows|nil, chunk_bytes|nil, most_seconds|nil } ->
+/* compare { (what dd_arg_compare reads), transform|nil, difference, digests|nil, progress|nil,
+ *           chunk|nil } ->
  * { rows_primary, rows_secondary, differences, chunks, stopped }
  * difference(kind, key, primary, secondary) gets the rows that are known, or with `digests` only
  * what digest() says of them. chunk(through, rows_primary, rows_secondary) is told of each chunk,
@@ -204,51 +204,29 @@ static int core_copy(lua_State *L) {
 static int core_compare(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
-    unsigned count;
     job j = begin_job(L);
-    dd_compare_spec spec = {0};
-    luaL_checkstack(L, 40, "compare");
-    dd_lua_conn *primary = dd_arg_conn(L, "primary"), *secondary = dd_arg_conn(L, "secondary");
-    spec.conn[0] = primary->conn;
-    spec.conn[1] = secondary->conn;
-    spec.query[0] = dd_arg_text(L, "primary_query");
-    spec.query[1] = dd_arg_text(L, "secondary_query");
-    spec.params[0] = dd_arg_params(L, "primary_param_kinds", "primary_params");
-    spec.params[1] = dd_arg_params(L, "secondary_param_kinds", "secondary_params");
-    spec.kinds = dd_arg_kinds(L, "kinds", &count);
-    spec.key_columns = dd_arg_key(L, count, true);
-    spec.ordered = dd_arg_flag(L, "ordered");
-    spec.repeats = dd_arg_flag(L, "repeats");
-    lua_Integer expected = dd_arg_integer(L, "expected_rows", 0);
-    spec.expected_rows = expected > 0 ? (uint64_t)expected : 0;
-    lua_getfield(L, 1, "spill_directory");
-    spec.spill_directory = luaL_optstring(L, -1, NULL);
+    dd_compare_spec spec;
+    dd_lua_conn *conns[2];
+    unsigned count = dd_arg_compare(L, &spec, conns);
+    luaL_checkstack(L, 20, "compare");
     j.transform = dd_arg_function(L, "transform", false);
     j.difference = dd_arg_function(L, "difference", true);
     j.digests = dd_arg_flag(L, "digests");
     j.progress = dd_arg_function(L, "progress", false);
     j.chunk = dd_arg_function(L, "chunk", false);
-    lua_Integer rows = dd_arg_integer(L, "chunk_rows", 0);
-    lua_Integer bytes = dd_arg_integer(L, "chunk_bytes", 0);
-    spec.chunk_rows = rows > 0 ? (uint64_t)rows : 0;
-    spec.chunk_bytes = bytes > 0 ? (uint64_t)bytes : 0;
-    lua_getfield(L, 1, "most_seconds");
-    spec.most_seconds = luaL_optnumber(L, -1, 0);
     spec.chunk = j.chunk ? tell_chunk : NULL;
     spec.transform = job_transform(&j, spec.kinds, count);
-    spec.crossing = dd_arg_crossing(L);
     spec.difference = tell_difference;
     spec.progress = j.progress ? tell_compare_progress : NULL;
     spec.context = &j;
 
     dd_compare_result result;
     dd_err err;
-    primary->busy = secondary->busy = true;
+    conns[0]->busy = conns[1]->busy = true;
     dd_status status = dd_compare(&spec, &result, &err);
-    primary->busy = secondary->busy = false;
+    conns[0]->busy = conns[1]->busy = false;
     if (status) return raise_job(&j, &err);
-    push_compare_result(L, &result);
-    return 1;
+    return dd_push_compared(L, &result);
 }
 
 void dd_open_jobs(lua_State *L) {

@@ -404,11 +404,10 @@ static int core_differing(lua_State *L) {
     return 1;
 }
 
-void dd_push_digest(lua_State *L, const uint8_t *row, size_t length) {
-    dd_digest digest = dd_row_digest(row, length);
+void dd_push_digest(lua_State *L, const dd_digest *digest) {
     char text[33];
-    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)digest.high,
-             (unsigned long long)digest.low);
+    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)digest->high,
+             (unsigned long long)digest->low);
     lua_pushstring(L, text);
 }
 
@@ -416,7 +415,8 @@ void dd_push_digest(lua_State *L, const uint8_t *row, size_t length) {
 static int core_digest(lua_State *L) {
     size_t length;
     const char *row = luaL_checklstring(L, 1, &length);
-    dd_push_digest(L, (const uint8_t *)row, length);
+    dd_digest digest = dd_row_digest((const uint8_t *)row, length);
+    dd_push_digest(L, &digest);
     return 1;
 }
 

@@ -17,8 +17,8 @@ void dd_push_value(lua_State *L, const dd_value *value, dd_buf *text);
 DD_MUST_CHECK dd_status dd_add_value(lua_State *L, int index, dd_kind kind, dd_buf *row,
                                      dd_err *err);
 
-/* Pushes the row's digest as text: what digest(row) returns. */
-void dd_push_digest(lua_State *L, const uint8_t *row, size_t length);
+/* Pushes the digest of a row as text: what digest(row) returns. */
+void dd_push_digest(lua_State *L, const dd_digest *digest);
 
 /* The kind that a Lua value has by itself, as a parameter: DD_KIND_UNSUPPORTED for tables and such;
  * nil and NULL are text. */

@@ -122,7 +122,7 @@ end
 function Lane:take_refusals()
   local job = self.work and self.work.job
   if not job then return end
-  for _, entry in ipairs(job:refusals()) do
+  for _, entry in ipairs(job:told()) do
     self.refused = self.refused or Spool.new()
     self.refused:add {
       kind = "missing", key = entry.row, reason = entry.reason,
