@@ -138,6 +138,10 @@ end
 ---@field method "auto"|"stream"|"pushdown"|nil   default "auto"
 ---@field sample integer|nil       compare so many rows, drawn from all that either side has
 ---@field seed integer|nil         of the drawing, to draw the same again
+---@field jobs integer|nil    ranges that are compared at once, each on connections of its own;
+---             default: half of the processors, 4 at most, as far as both servers have connections
+---             to spare. One for a table of fewer than 100,000 rows, keys that do not begin with a
+---             whole number or a date, a transform, a sample, and the method "pushdown".
 
 --- Compares the two tables. What the databases do wrong is in the verdict; nothing is written.
 ---@param options dualdb.VerifyOptions|nil
@@ -145,7 +149,7 @@ end
 function Model:verify(options)
   options = check_options("verify", options, {
     progress = true, where = true, columns = true, since = true, sample = true, seed = true,
-    resume = true, method = true,
+    resume = true, method = true, jobs = true,
   })
   self.db:model_definition(self.name)
   return require("dualdb.verify").run(self.db, self.name, options)

@@ -9,6 +9,7 @@ local set_aside = require "dualdb.sync.set_aside"
 local settle = require "dualdb.settle"
 local setup = require "dualdb.setup"
 local snapshot = require "dualdb.sync.snapshot"
+local spare = require "dualdb.spare"
 local statements = require "dualdb.sync.statements"
 local task = require "dualdb.sync.task"
 local to_primary = require "dualdb.sync.to_primary"
@@ -51,20 +52,9 @@ local MOST_LANES = 4
 --- Connections of each side that a lane takes at most.
 local LANE_CONNECTIONS = 2
 
-local SPARE = {
-  primary = "select @@max_connections - (select count(*) from information_schema.processlist) as n",
-  secondary = "select current_setting('max_connections')::int "
-    .. "- (select count(*)::int from pg_stat_activity) as n",
-}
-
 --- Lanes where nobody says how many.
 local function default_lanes(db)
-  local count = math.min(core.processors(), MOST_LANES)
-  for _, side in ipairs { db.primary, db.secondary } do
-    local spare = side:query(SPARE[side.name])[1].n
-    count = math.min(count, spare // 2 // LANE_CONNECTIONS)
-  end
-  return math.max(1, count)
+  return spare.lanes(db, math.min(core.processors(), MOST_LANES), LANE_CONNECTIONS)
 end
 
 local function failed(name, err)

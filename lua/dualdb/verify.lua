@@ -4,8 +4,10 @@
 local Checkpoint = require "dualdb.verify.checkpoint"
 local choose = require "dualdb.verify.choose"
 local confirm = require "dualdb.verify.confirm"
+local connections = require "dualdb.verify.connections"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
+local lanes = require "dualdb.verify.lanes"
 local log = require "dualdb.log"
 local multiset = require "dualdb.verify.multiset"
 local narrow = require "dualdb.verify.narrow"
@@ -28,6 +30,9 @@ local verify = {}
 ---             a difference that was seen, not yet confirmed; rows by their core.digest, or nil
 ---@field chunk fun(chunk: dualdb.VerifiedChunk)   a chunk is through, and its suspects were given
 ---@field progress fun(so_far: { rows_primary: integer, differences: integer })|nil
+---             of rows those that are in no chunk which was given
+---@field wait fun(job: any)|nil   other ranges are compared beside: what takes long is a job of the
+---             engine, and this lets them go on until it is worth a look
 
 ---@class dualdb.VerifiedChunk
 ---@field through string|nil    its last key, canonical; nil: to the end, or of no order
@@ -59,6 +64,19 @@ local function definition_of(spec, report, options)
   return table.concat(texts)
 end
 
+--- How many ranges of the model are compared at once. Samples, and models that are compared by a
+--- method of their own, have one.
+local function lanes_of(db, spec, options, method)
+  lanes.check(options.jobs)
+  if not method.settle or not lanes.can_cut(spec) then return 1 end
+  local count = options.jobs or lanes.default(db)
+  if count == 1 then return 1 end
+  local settled = connections.with(db, function(conns)
+    return method.settle { db = db, spec = spec, conns = conns, filter = spec.filter }
+  end)
+  return settled == "stream" and count or 1
+end
+
 --- Compares what is left of the model; returns what could not be.
 local function compare(db, spec, report, options, part, multiset_method)
   local drawing = sample.options(options)
@@ -72,9 +90,10 @@ local function compare(db, spec, report, options, part, multiset_method)
       spec.name), { model = spec.name })
     part:forget()
   end
+  local count = lanes_of(db, spec, options, method)
   local found = part:ranges()
   if #found == 0 then
-    found = { { done = false } }
+    found = lanes.ranges(db, spec, count)
     part:plan(found)
   end
   core.crash_point "verify.begun"
@@ -85,7 +104,7 @@ local function compare(db, spec, report, options, part, multiset_method)
       progress { model = spec.name, rows = so_far.rows, of = spec.estimated_rows,
                  differences = so_far.differences }
     end,
-  }, part, method)
+  }, part, method, count)
   local unverified = result.unverified
   if #unverified > 0 then
     if not result.progressed then error(unverified[1].error, 0) end
@@ -175,7 +194,7 @@ local function resumed_options(record, given)
     options[name] = record.options[name]
   end
   if options.columns then options.columns = list_of(options.columns) end
-  options.progress = given.progress
+  options.progress, options.jobs = given.progress, given.jobs
   return options
 end
 

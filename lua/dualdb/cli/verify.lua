@@ -56,6 +56,8 @@ function command.add_to_parser(cmd)
   cmd:option("--method", "read both sides (stream), have the servers digest their rows "
     .. "(pushdown), or measure which is faster (auto, the default)")
     :argname("METHOD"):choices { "auto", "stream", "pushdown" }
+  cmd:option("--jobs", "how many ranges of a large table are compared at the same time (default: "
+    .. "half of the processors, 4 at most)"):argname("N"):convert(quantity.count "--jobs")
   cmd:option("--report", "write what was found there: FILE.jsonl has every difference as a line of "
     .. "JSON, FILE.html is a page to look at, FILE.sql what a repair would run")
     :argname("FILE"):convert(ReportFile.path):count("*")
@@ -202,7 +204,7 @@ function command.command(args, out)
   local report_files <close> = ReportFile.open_all(args.report, db)
   local verification <close> = db:verification(names, {
     where = args.where, columns = args.columns, since = args.since, resume = args.resume,
-    sample = args.sample, seed = args.seed, method = args.method,
+    sample = args.sample, seed = args.seed, method = args.method, jobs = args.jobs,
   })
   local entries, details = json.array(), {}
   out.result { models = entries, verdict = "not_verified", run = verification.run.id }

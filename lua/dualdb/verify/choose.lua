@@ -89,12 +89,16 @@ local function tell(report, part)
   report.method_reason = part.method_reason
 end
 
+---@class dualdb.ChosenMethod
+---@field settle fun(job: dualdb.VerifyJob): "stream"|"pushdown"   decides, and says which it is
+---@field compare fun(job: dualdb.VerifyJob): table
+
 --- The method that compares a model: which one it is, is decided when there is something to
 --- compare, and stays so when the run goes on.
 ---@param report dualdb.Report   is told of it
 ---@param part dualdb.VerifyPart
 ---@param wanted "auto"|"stream"|"pushdown"|nil
----@return { compare: fun(job: dualdb.VerifyJob): table }
+---@return dualdb.ChosenMethod
 function choose.method(report, part, wanted)
   wanted = wanted or "auto"
   if wanted ~= "auto" and not METHODS[wanted] then
@@ -102,13 +106,14 @@ function choose.method(report, part, wanted)
       tostring(wanted))
   end
   if part.method then tell(report, part) end
-  return { compare = function(job)
+  local function settle(job)
     if not part.method then
       part:choose(decide(job, wanted))
       tell(report, part)
     end
-    return METHODS[part.method].compare(job)
-  end }
+    return part.method
+  end
+  return { settle = settle, compare = function(job) return METHODS[settle(job)].compare(job) end }
 end
 
 return choose

@@ -5,6 +5,7 @@
 local connections = require "dualdb.verify.connections"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
+local lanes = require "dualdb.verify.lanes"
 
 local ranges = {}
 
@@ -29,7 +30,8 @@ end
 --- Runs the method on what is left of a range, or on a part of that: a statement is open for so
 --- long only.
 local function attempt(self, range, writer, conns)
-  local base = self.job
+  local base, ahead = self.job, { rows = 0, differences = 0 }
+  self.ahead[range] = ahead
   local job = setmetatable({
     conns = conns, range = { reached = range.reached, through = range.through },
     suspect = function(...) writer:add(...) end,
@@ -43,11 +45,13 @@ local function attempt(self, range, writer, conns)
       end
       writer:finish(chunk)
       self.progressed, self.last_chunk = true, core.clock()
-      self.rows = self.rows + chunk.rows_primary
+      self.rows, ahead.rows = self.rows + chunk.rows_primary, 0
     end,
     progress = base.progress and function(so_far)
-      base.progress { rows = self.rows + so_far.rows_primary, differences = so_far.differences }
+      ahead.rows, ahead.differences = so_far.rows_primary, so_far.differences
+      self:tell_progress()
     end,
+    wait = self.lanes > 1 and lanes.wait or nil,
   }, { __index = base })
   local result = self.method.compare(job)
   if result.policies then self.part:add_policies(result.policies) end
@@ -60,6 +64,7 @@ local function compare(self, range)
     local ok, err = pcall(connections.with, self.job.db, function(conns)
       attempt(self, range, writer, conns)
     end)
+    self:forget_ahead(range)
     if range.chunks > before then pause = FIRST_PAUSE end
     if not ok then
       writer:drop()
@@ -69,7 +74,7 @@ local function compare(self, range)
         self:give_up(range, tostring(err), err)
         return
       end
-      core.sleep(pause)
+      if self.lanes > 1 then lanes.sleep(pause) else core.sleep(pause) end
       pause = math.min(2 * pause, LONGEST_PAUSE)
     end
   end
@@ -88,19 +93,40 @@ function Comparison:give_up(range, reason, err)
   }
 end
 
+--- What was read of a range and is in no chunk will be read again, if at all.
+function Comparison:forget_ahead(range)
+  local ahead = self.ahead[range]
+  if ahead then self.differences = self.differences + ahead.differences end
+  self.ahead[range] = nil
+end
+
+--- Tells how far all ranges are together.
+function Comparison:tell_progress()
+  local rows, differences = self.rows, self.differences
+  for _, ahead in pairs(self.ahead) do
+    rows, differences = rows + ahead.rows, differences + ahead.differences
+  end
+  self.job.progress { rows = rows, differences = differences }
+end
+
 --- Compares what is left of a model.
 ---@param job table              a VerifyJob without connections, range, suspect and chunk
 ---@param part dualdb.VerifyPart
 ---@param method { compare: fun(job: dualdb.VerifyJob): table }
+---@param count integer          ranges that are compared at once; 1: on this thread
 ---@return { unverified: dualdb.Unverified[], progressed: boolean }
-function ranges.compare(job, part, method)
+function ranges.compare(job, part, method, count)
   local self = setmetatable({
-    job = job, part = part, method = method, unverified = {}, rows = 0,
-    progressed = false, last_chunk = core.clock(),
+    job = job, part = part, method = method, lanes = count, unverified = {}, rows = 0,
+    differences = 0, ahead = {}, progressed = false, last_chunk = core.clock(),
   }, Comparison)
   for _, range in ipairs(job.ranges) do
     if range.chunks > 0 then self.progressed = true end
-    compare(self, range)
+  end
+  if count > 1 then
+    lanes.run(count, job.ranges, function(range) compare(self, range) end)
+  else
+    for _, range in ipairs(job.ranges) do compare(self, range) end
   end
   return self
 end

@@ -170,25 +170,34 @@ function Report:add(found, place)
   self.spool:add(found)
 end
 
---- Iterates over the chunks, each followed by what is not verified of its range.
+--- What is not verified, in the order of its ranges; in a range as it was found.
+local function in_order(unverified)
+  local list, places = {}, {}
+  for i, stretch in ipairs(unverified) do list[i], places[stretch] = stretch, i end
+  table.sort(list, function(a, b)
+    if a.range ~= b.range then return a.range < b.range end
+    return places[a] < places[b]
+  end)
+  return list
+end
+
+--- Iterates over the chunks; those of a range are followed by what is not verified of it.
+---@param unverified dualdb.Unverified[]   in the order of the ranges
 local function stretches(self, part, unverified)
-  local next_chunk, chunk, queue = part:chunks(), nil, {}
-  local left, seen = {}, {}
-  for _, stretch in ipairs(unverified) do
-    left[stretch.range] = left[stretch.range] or {}
-    table.insert(left[stretch.range], { reached = stretch.reached, through = stretch.through,
-                                        rows = 0, reason = stretch.reason })
+  local next_chunk, queue, next_left, ended = part:chunks(), {}, 1, false
+  local function before(range)
+    local stretch = unverified[next_left]
+    while stretch and stretch.range < range do
+      queue[#queue + 1] = { reached = stretch.reached, through = stretch.through, rows = 0,
+                            reason = stretch.reason }
+      next_left = next_left + 1
+      stretch = unverified[next_left]
+    end
   end
-  local function behind(range)
-    for _, stretch in ipairs(left[range] or {}) do queue[#queue + 1] = stretch end
-    left[range] = nil
-  end
-  local ended = false
   return function()
     if #queue == 0 and not ended then
-      local before = chunk and chunk.range
-      chunk = next_chunk()
-      if chunk and before and chunk.range ~= before then behind(before) end
+      local chunk = next_chunk()
+      before(chunk and chunk.range or math.huge)
       if chunk then
         queue[#queue + 1] = {
           reached = chunk.reached, through = chunk.through,
@@ -200,10 +209,6 @@ local function stretches(self, part, unverified)
         self.rows_secondary = self.rows_secondary + chunk.rows_secondary
       else
         ended = true
-        if before then behind(before) end
-        for range in pairs(left) do seen[#seen + 1] = range end
-        table.sort(seen)
-        for _, range in ipairs(seen) do behind(range) end
       end
     end
     return table.remove(queue, 1)
@@ -214,6 +219,7 @@ end
 ---@param part dualdb.VerifyPart
 ---@param unverified dualdb.Unverified[]
 function Report:judge(part, unverified)
+  unverified = in_order(unverified)
   self.map = map.of(self.spec, stretches(self, part, unverified))
   self.policies = part:policies()
   self.coverage = {

@@ -43,29 +43,52 @@ local function queries(job, spec)
   }
 end
 
+--- Compares on a thread of its own, while other lanes go on.
+local function on_thread(job, call)
+  local running <close> = core.start_compare(call)
+  local done
+  repeat
+    done = running:is_done()  -- before what it has told is taken, so that nothing is left behind
+    for _, told in ipairs(running:told()) do
+      if told.kind then
+        job.suspect(told.kind, told.key, told.primary, told.secondary)
+      else
+        call.chunk(told.through, told.rows_primary, told.rows_secondary, told.counts)
+      end
+    end
+    if call.progress then call.progress(running:progress()) end
+    if not done then job.wait(running) end
+  until done
+  return running:finish()
+end
+
 ---@param job dualdb.VerifyJob
 ---@return { rows_primary: integer, rows_secondary: integer, chunks: integer }
 function stream.compare(job)
   local spec, conns = job.spec, job.conns
-  local crossing, counted = policies.crossing(spec), {}
+  local crossing, counted, given = policies.crossing(spec), {}, 0
   local call = queries(job, spec)
   call.primary, call.secondary = conns.primary, conns.secondary
   call.kinds, call.key_columns, call.ordered = spec.kinds, spec.key_count, spec.ordered
   call.expected_rows, call.digests = spec.estimated_rows, true
   call.transform, call.crossing = fetch.transform(spec), crossing
-  call.difference, call.progress = job.suspect, job.progress
+  call.difference = job.suspect
   call.chunk_rows = math.min(stream.CHUNK_ROWS, math.max(LEAST_ROWS, spec.estimated_rows // PARTS))
   call.chunk_bytes = stream.CHUNK_BYTES
   call.most_seconds = job.db.policy.statement_timeout * stream.OF_TIMEOUT
-  function call.chunk(through, rows_primary, rows_secondary)
-    local counts = crossing:counts()
+  call.progress = job.progress and function(so_far)
+    job.progress { rows_primary = so_far.rows_primary - given, differences = so_far.differences }
+  end
+  function call.chunk(through, rows_primary, rows_secondary, counts)
+    counts = counts or crossing:counts()
+    given = given + rows_primary
     job.chunk {
       through = through, rows_primary = rows_primary, rows_secondary = rows_secondary,
       policies = beyond(counts, counted),
     }
     counted = counts
   end
-  local result = core.compare(call)
+  local result = job.wait and on_thread(job, call) or core.compare(call)
   if not conns.secondary:reusable() then conns.secondary:execute "commit" end
   return result
 end
