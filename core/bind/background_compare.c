@@ -36,7 +36,7 @@ typedef struct told {
 static dd_status tell(dd_job *job, const told *entry, const uint8_t *key, dd_err *err) {
     if (dd_job_begin_told(job, err)) return DD_FAIL;
     dd_buf_add(&job->told, entry, sizeof *entry);
-    dd_buf_add(&job->told, key, entry->key_length);
+    if (key) dd_buf_add(&job->told, key, entry->key_length);
     dd_job_end_told(job);
     return DD_OK;
 }

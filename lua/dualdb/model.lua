@@ -141,7 +141,7 @@ end
 ---@field jobs integer|nil    ranges that are compared at once, each on connections of its own;
 ---             default: half of the processors, 4 at most, as far as both servers have connections
 ---             to spare. One for a table of fewer than 100,000 rows, keys that do not begin with a
----             whole number or a date, a transform, a sample, and the method "pushdown".
+---             whole number, a date or a moment, a transform, a sample, and the method "pushdown".
 
 --- Compares the two tables. What the databases do wrong is in the verdict; nothing is written.
 ---@param options dualdb.VerifyOptions|nil
