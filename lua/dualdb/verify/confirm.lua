@@ -10,8 +10,9 @@ local unreadable = require "dualdb.unreadable"
 
 local confirm = {}
 
---- Differences that are confirmed together.
-local AT_ONCE = 2500
+--- Differences that are confirmed together: each time those that a server saw by digests alone need
+--- the time to last.
+local AT_ONCE = 10000
 
 --- Notes those of the keys, by their digests, that have an entry in a journal.
 local function look_in_journals(report, conns, keys)
