@@ -30,6 +30,12 @@ local function key_of(spec, packed)
   return key
 end
 
+--- Whether there can be a key in a stretch: when the last row of a range has ended a chunk, the one
+--- behind it has none.
+local function has_keys(stretch)
+  return not stretch.reached or stretch.reached ~= stretch.through
+end
+
 local function join(entry, other)
   for _, name in ipairs(map.COUNTS) do entry[name] = entry[name] + other[name] end
   entry.rows, entry.last = entry.rows + other.rows, other.last
@@ -43,7 +49,7 @@ end
 ---@return dualdb.MapEntry[]
 function map.of(spec, each)
   local entries, size, filled = {}, 1, 0
-  for stretch in each do
+  local function add(stretch)
     local entry = {
       first = key_of(spec, stretch.reached), last = key_of(spec, stretch.through),
       rows = stretch.rows, reason = stretch.reason,
@@ -65,6 +71,9 @@ function map.of(spec, each)
       end
       entries, size = halved, 2 * size
     end
+  end
+  for stretch in each do
+    if has_keys(stretch) then add(stretch) end
   end
   return entries
 end
