@@ -1,6 +1,7 @@
 --- A verification that compares several ranges of a table at once finds what one finds that
 --- compares one after the other, whatever becomes of one of them.
 
+local choose = require "dualdb.verify.choose"
 local cli = require "spec.support.cli"
 local core = require "dualdb.core"
 local lanes = require "dualdb.verify.lanes"
@@ -76,6 +77,7 @@ describe("a verification of several ranges at once", function()
   local other, proxy  -- of one test
   local start_compare, least, compare, timeout = core.start_compare, lanes.LEAST_ROWS,
     stream.compare, stream.OF_TIMEOUT
+  local processors, faster, small = core.processors, choose.faster, choose.SMALL
 
   --- The keys that the ranges of 4 jobs end with, those of 2 jobs among them.
   local function borders()
@@ -123,6 +125,8 @@ describe("a verification of several ranges at once", function()
     if proxy then proxy:stop() end
     other, proxy = nil, nil
     core.start_compare, stream.compare, stream.OF_TIMEOUT = start_compare, compare, timeout
+    core.processors, choose.faster, choose.SMALL = processors, faster, small
+    lanes.LEAST_ROWS = LEAST_ROWS
     core.interrupt_clear()
   end)
 
@@ -202,7 +206,48 @@ describe("a verification of several ranges at once", function()
     assert.equal(16, ranges_of(db, SMALL, { jobs = 4 }))
     other = pair.open { [SMALL] = { sync = { transform = function(row) return row end } } }
     assert.equal(0, ranges_of(other, SMALL, { jobs = 4 }))
-    lanes.LEAST_ROWS = LEAST_ROWS
+  end)
+
+  it("counts what policies changed once, whatever the number of ranges", function()
+    make(db, SMALL, 500)
+    db.primary:execute(("update %s set t = concat(t, char(0)) where id %% 5 = 0"):format(SMALL))
+    lanes.LEAST_ROWS = 100
+    other = pair.open { [SMALL] = { policies = { nul = "strip" } } }
+    for _, jobs in ipairs { 1, 4 } do
+      local seen = watched()
+      local report = other[SMALL]:verify { method = "stream", jobs = jobs }
+      assert.same({ "equal", { nul = 100 } }, { report.verdict, report.policies })
+      assert.equal(jobs == 1 and 0 or 16, seen.all)
+    end
+  end)
+
+  it("decides on the method before it cuts the keys", function()
+    for method, expected in pairs { stream = 16, pushdown = 0 } do
+      function choose.faster() return method, "said by the spec" end
+      choose.SMALL = 0
+      local seen = watched()
+      local report = db[NAME]:verify { jobs = 4 }
+      assert.same({ method, expected }, { report.method, seen.all })
+      assert.same(found, differences(report))
+    end
+  end)
+
+  it("is of half as many ranges at once as there are processors, unless one says so", function()
+    for count, expected in pairs { [1] = 1, [2] = 1, [4] = 2, [6] = 3, [64] = 4 } do
+      function core.processors() return count end
+      assert.equal(expected, lanes.default(db))
+    end
+  end)
+
+  it("leaves half of the connections that a server has to spare", function()
+    function core.processors() return 64 end
+    for free, expected in pairs { [0] = 1, [3] = 1, [4] = 2, [7] = 3, [100] = 4 } do
+      local function side(name, n)
+        return { name = name, query = function() return { { n = n } } end }
+      end
+      assert.equal(expected, lanes.default { primary = side("primary", 100),
+                                             secondary = side("secondary", free) })
+    end
   end)
 
   it("refuses what is no number of ranges", function()
