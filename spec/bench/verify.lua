@@ -111,8 +111,7 @@ say("verify --method pushdown, equal", pushdown, times(pushdown[1].seconds, stre
 -- ---- with differences ----
 
 local function differing(label, condition, count)
-  local change = "update " .. TABLE .. " set content = content || '%s' where " .. condition
-  db.secondary:execute(change:format "!")
+  db.secondary:execute("update " .. TABLE .. " set content = content || '!' where " .. condition)
   settle()
   local list = {}
   for i = 1, count do
