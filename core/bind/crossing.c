@@ -171,6 +171,12 @@ static int crossing_settle(lua_State *L) {
     return push_outcome(L, row, out, length);
 }
 
+/* crossing:settles(): whether that changes any row */
+static int crossing_settles(lua_State *L) {
+    lua_pushboolean(L, dd_crossing_settles(check(L, 1)->crossing));
+    return 1;
+}
+
 void dd_push_policy_counts(lua_State *L, const uint64_t counts[DD_POLICY_COUNT]) {
     lua_newtable(L);
     for (unsigned i = 0; i < DD_POLICY_COUNT; i++) {
@@ -190,6 +196,7 @@ static int crossing_counts(lua_State *L) {
 static const luaL_Reg methods[] = {
     {"apply", crossing_apply},
     {"settle", crossing_settle},
+    {"settles", crossing_settles},
     {"counts", crossing_counts},
     {NULL, NULL},
 };

@@ -237,7 +237,7 @@ function fetch.same(spec, a, b)
   if a == b then return true end
   if not a or not b then return false end
   local crossing = fetch.crossing(spec)
-  return crossing:settle(a) == crossing:settle(b)
+  return crossing:settles() and crossing:settle(a) == crossing:settle(b)
 end
 
 --- The keys among those given that the secondary can have. What its types cannot hold it does not
