@@ -98,20 +98,19 @@ end
 --- tells whether it had it between two times; and of one that is written again and again.
 local TIMES_ABSENT, TIMES_WRITTEN = 3, LOOKS
 
---- What is known after a look at a difference, and whether it has lasted.
-local function weigh(spec, entry, writer, mark, before, after)
-  local item = entry.item
-  local same = item.seen == entry.seen
-  local quiet = entry.found.secondary == nil or writer ~= nil
+--- What is known of a difference that was seen again; nil when it has lasted, if it may end here.
+---@param item dualdb.Suspect
+---@return dualdb.Suspect|nil
+local function weigh(spec, item, found, seen, writer, mark, before, after, may_end)
+  local same = item.seen == seen
+  local quiet = found.secondary == nil or writer ~= nil
     and (writer == item.writer or mark ~= nil and is_before(writer, mark))
-  local known = {
-    key = item.key, seen = entry.seen, writer = writer,
-    since = same and quiet and item.since or after,
-    times = (same or not item.seen) and (item.times or 1) + 1 or 1,
-  }
-  local lasted = quiet and before - known.since >= spec.recheck
-    and (writer ~= nil or known.times >= TIMES_ABSENT)
-  return known, same and (lasted or known.times >= TIMES_WRITTEN)
+  local since = same and quiet and item.since or after
+  local times = (same or not item.seen) and (item.times or 1) + 1 or 1
+  local lasted = quiet and before - since >= spec.recheck
+    and (writer ~= nil or times >= TIMES_ABSENT)
+  if may_end and same and (lasted or times >= TIMES_WRITTEN) then return nil end
+  return { key = item.key, seen = seen, writer = writer, since = since, times = times }
 end
 
 --- Reads the rows of `waiting` again. Calls real(found) for those whose difference has lasted, and
@@ -137,12 +136,11 @@ local function look(conns, spec, waiting, mark, real)
       local b, writer = apart(base, secondary[key])
       local found, seen = recheck.judge(spec, cross, key, a, b)
       if found then
-        local known, sure = weigh(spec, { item = waiting[i], found = found, seen = seen }, writer,
-          mark, before, after)
-        if sure and real then
-          real(found)
-        else
+        local known = weigh(spec, waiting[i], found, seen, writer, mark, before, after, real)
+        if known then
           left[#left + 1] = known
+        else
+          real(found)
         end
       end
     end
