@@ -118,12 +118,12 @@ Reading.__close = Reading.close
 function fetch.start(conns, spec, keys, from)
   local most = math.min(slice_of(spec, "primary"), slice_of(spec, "secondary"))
   local to = math.min(from + most - 1, #keys)
-  local asked = { primary = table.move(keys, from, to, 1, {}) }
-  asked.secondary = fetch.crossable_keys(spec, asked.primary)
   local self = setmetatable({
     conns = conns, spec = spec, keys = keys, from = from, to = to, jobs = {}, began = core.clock(),
   }, Reading)
   if spec.wide then return self end
+  local asked = { primary = table.move(keys, from, to, 1, {}) }
+  asked.secondary = fetch.crossable_keys(spec, asked.primary)
   memory.sweep()
   for side, list in pairs(asked) do
     if #list > 0 then

@@ -1,6 +1,5 @@
 -- dualdb verify: are the tables equal?
 
-local errors = require "dualdb.errors"
 local json = require "dualdb.json"
 local crossed = require "dualdb.cli.crossed"
 local progress = require "dualdb.progress"
@@ -116,7 +115,6 @@ local function verdict_of(entry)
   return entry.narrowed and #entry.narrowed > 0 and entry.verdict .. " (narrowed)" or entry.verdict
 end
 
-local CODE = { equal = 0, different = 1, not_verified = 8 }
 local COLOURS = {}
 for verdict, colour in pairs { equal = "green", different = "red", not_verified = "yellow" } do
   for _, part in ipairs { "", " (narrowed)", " (sample)" } do COLOURS[verdict .. part] = colour end
@@ -172,17 +170,8 @@ local function note_uncovered(entry, out)
     entry.model, table.concat(entry.uncovered, ", ")), { model = entry.model })
 end
 
---- The verdict on all of them, and the exit code.
-local function conclude(entries)
-  local codes, seen = {}, {}
-  for _, entry in ipairs(entries) do
-    seen[entry.verdict] = true
-    codes[#codes + 1] = CODE[entry.verdict]
-    if entry.error then codes[#codes + 1] = errors.exit_code(entry.error) end
-  end
-  local verdict = seen.not_verified and "not_verified" or seen.different and "different" or "equal"
-  return verdict, errors.strongest(codes)
-end
+--- Exit codes of what may be otherwise when the run goes on: a server, or rows that were not read.
+local PASSES = { [4] = true, [5] = true, [8] = true }
 
 --- What goes on has its models in its record, unless they are named once more.
 local function names_of(args)
@@ -220,12 +209,12 @@ function command.command(args, out)
     note_uncovered(entry, out)
     crossed.report(entry, out)
   end
-  local verdict, code = conclude(entries)
+  local verdict, code = verification:conclude()
   report_files:commit(verdict)
   verification:finish(files_of(args.report))
   out.result { verdict = verdict }
   show(entries, details, verification.options.method, out)
-  if verdict == "not_verified" and verification.run.id then
+  if verdict == "not_verified" and verification.run.id and PASSES[code] then
     out.log("info", ("run %d can go on: dualdb verify --resume %d"):format(verification.run.id,
       verification.run.id))
   end
