@@ -14,6 +14,13 @@ support.command = PROGRAMS .. "dualdb"
 ---@param name string   of a program that `make bench-programs` makes
 function support.program(name) return PROGRAMS .. "spec/" .. name end
 
+--- Whether ONLY, a list of names with commas between, has this one; everything has a part without.
+---@param name string   of a contestant
+function support.takes_part(name)
+  local only = os.getenv "ONLY"
+  return not only or ("," .. only .. ","):find("," .. name .. ",", 1, true) ~= nil
+end
+
 local function quote(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
 
 local function take_file(path)
