@@ -13,6 +13,7 @@ local LOOKS = 6
 
 ---@class dualdb.Suspect       a difference that may not last
 ---@field key string           canonical
+---@field place integer        where it was seen, for whoever is told that it lasts
 ---@field seen string|nil      the digests of both rows; nil when only the key is known
 ---@field since number|nil     when this very difference was first seen
 ---@field writer integer|nil   the transaction that wrote the secondary's row, at the last look
@@ -110,11 +111,13 @@ local function weigh(spec, item, found, seen, writer, mark, before, after, may_e
   local lasted = quiet and before - since >= spec.recheck
     and (writer ~= nil or times >= TIMES_ABSENT)
   if may_end and same and (lasted or times >= TIMES_WRITTEN) then return nil end
-  return { key = item.key, seen = seen, writer = writer, since = since, times = times }
+  return {
+    key = item.key, place = item.place, seen = seen, writer = writer, since = since, times = times,
+  }
 end
 
---- Reads the rows of `waiting` again. Calls real(found) for those whose difference has lasted, and
---- returns what is known of the others that still differ.
+--- Reads the rows of `waiting` again. Calls real(found, place) for those whose difference has
+--- lasted, and returns what is known of the others that still differ.
 local function look(conns, spec, waiting, mark, real)
   local keys, left, last = {}, {}, 0
   for i, item in ipairs(waiting) do keys[i] = item.key end
@@ -140,7 +143,7 @@ local function look(conns, spec, waiting, mark, real)
         if known then
           left[#left + 1] = known
         else
-          real(found)
+          real(found, waiting[i].place)
         end
       end
     end
@@ -174,13 +177,13 @@ local function seconds_left(waiting, must_last)
   return newest + must_last - core.clock()
 end
 
---- Confirms differences. Calls real(found) for each that lasts; returns those that never held
---- still.
+--- Confirms differences. Calls real(found, place) for each that lasts; returns those that never
+--- held still.
 ---@param conns { primary: any, secondary: any }
 ---@param spec dualdb.Spec
 ---@param waiting dualdb.Suspect[]
 ---@param mark integer|nil      recheck.mark before they were seen first
----@param real fun(found: dualdb.Found)
+---@param real fun(found: dualdb.Found, place: integer)
 ---@return dualdb.Suspect[] unstable
 function recheck.confirm(conns, spec, waiting, mark, real)
   local pause = spec.recheck

@@ -128,7 +128,7 @@ end
 local function compare_model(db, spec, report, options, part)
   report.mark = not part.begun and db.secondary:with(recheck.mark) or nil
   local unverified = compare(db, spec, report, options, part)
-  confirm.all(report, db, part:differences(), core.clock())
+  confirm.all(report, db, part:differences())
   return unverified
 end
 

@@ -66,6 +66,8 @@ end
 ---@class dualdb.VerifyPart     what is known of one model
 ---@field compared boolean      all of its ranges are through
 ---@field begun boolean         an earlier process has begun it
+---@field opened number        by core.clock: what an earlier process has seen was before
+---@field noted table<integer, table<integer, number>>   range -> chunk -> when it was through
 ---@field method string|nil     that it is compared by, and why
 ---@field method_reason string|nil
 local Part = {}
@@ -99,6 +101,7 @@ function Checkpoint:part(model, definition)
   end
   return setmetatable({
     checkpoint = self, begun = row ~= nil, compared = row ~= nil and row.compared == 1,
+    opened = core.clock(), noted = {},
     method = row and row.method, method_reason = row and row.method_reason,
     id = row and row.part or self.store:first("select last_insert_rowid() as id").id,
   }, Part)
@@ -112,7 +115,7 @@ function Part:forget()
     end
     run(self.checkpoint, "i", "update models set compared = 0 where part = ?", self.id)
   end)
-  self.compared, self.begun = false, false
+  self.compared, self.begun, self.noted = false, false, {}
 end
 
 --- The ranges, in the order of their keys; of a chunk that was not through nothing is left.
@@ -236,6 +239,8 @@ function Writer:finish(chunk)
   end)
   core.crash_point "verify.noted"
   range.chunks = range.chunks + 1
+  local noted = part.noted[range.id] or {}
+  part.noted[range.id], noted[range.chunks] = noted, core.clock()
   range.reached, range.done = chunk.through or range.reached, not chunk.through
   self.early = false
 end
@@ -280,24 +285,26 @@ function Part:policies()
   return counts
 end
 
---- Iterates over the differences in the order of their keys.
----@return fun(): dualdb.Seen|nil
+--- Iterates over the differences in the order of their keys: what was added, the range and the
+--- chunk that it was seen in, and a time since when it has been seen.
+---@return fun(): "missing"|"extra"|"changed"|nil, string, string|nil, string|nil, integer, integer,
+---   number
 function Part:differences()
   local next_row = self.checkpoint.store:rows(
     "select range, chunk, packed from differences where part = ? order by range, chunk, rowid", "i",
     self.id)
-  local row, at
+  local packed, at, range, chunk, since
   return function()
-    if not row or at > #row.packed then
-      row, at = next_row(), 1
+    if not packed or at > #packed then
+      local row = next_row()
       if not row then return nil end
+      packed, at, range, chunk = row.packed, 1, row.range, row.chunk
+      since = (self.noted[range] or {})[chunk] or self.opened
     end
     local kind, key, primary, secondary
-    kind, key, primary, secondary, at = RECORD:unpack(row.packed, at)
-    return {
-      kind = KINDS[kind], key = key, primary = primary ~= "" and primary or nil,
-      secondary = secondary ~= "" and secondary or nil, range = row.range, chunk = row.chunk,
-    }
+    kind, key, primary, secondary, at = RECORD:unpack(packed, at)
+    return KINDS[kind], key, primary ~= "" and primary or nil, secondary ~= "" and secondary or nil,
+      range, chunk, since
   end
 end
 

@@ -31,18 +31,15 @@ local function look_in_journals(report, conns, keys)
   end
 end
 
---- Passes the differences that last on to the report.
-local function batch(report, conns, suspects, added)
-  local keys, confirmed, places = {}, {}, {}
-  for i, suspect in ipairs(suspects) do
-    keys[i] = suspect.key
-    places[suspect.key] = suspect.place
-  end
+--- Passes the differences that last on to the report, and notes in `places` which those are.
+local function batch(report, conns, suspects, places)
+  local keys, confirmed = {}, {}
+  for i, suspect in ipairs(suspects) do keys[i] = suspect.key end
   -- Before and after: a replay that mends a row meanwhile takes its entry away.
   look_in_journals(report, conns, keys)
-  local unstable = recheck.confirm(conns, report.spec, suspects, report.mark, function(found)
-    report:add(found, places[found.key])
-    added[found.key] = true
+  local unstable = recheck.confirm(conns, report.spec, suspects, report.mark, function(found, place)
+    report:add(found, place)
+    places[found.key] = place
     confirmed[#confirmed + 1] = found.key
   end)
   look_in_journals(report, conns, confirmed)
@@ -51,16 +48,8 @@ local function batch(report, conns, suspects, added)
       if report.in_journal[core.digest(key)] then report:count("pending", places[key]) end
     end
   end
-  for _, suspect in ipairs(unstable) do report:count("not_verified", places[suspect.key]) end
+  for _, suspect in ipairs(unstable) do report:count("not_verified", suspect.place) end
 end
-
----@class dualdb.Seen           a difference that a comparison saw
----@field kind "missing"|"extra"|"changed"
----@field key string            canonical
----@field primary string|nil    digest of the row; nil: there is none, or only the key is known
----@field secondary string|nil
----@field range integer         where it was seen
----@field chunk integer
 
 --- A server that is lost now leaves rows that nobody could look at again.
 local function give_up(report, suspects, err)
@@ -72,38 +61,35 @@ end
 local function settle(report, db, suspects)
   if #suspects == 0 then return end
   if report.unconfirmed then return give_up(report, suspects, report.unconfirmed) end
-  local added = {}
+  local places = {}
   local ok, err = pcall(connections.with, db, function(conns)
-    batch(report, conns, suspects, added)
+    batch(report, conns, suspects, places)
   end)
   if ok then return end
   err = errors.wrap(err)
   if not connections.PASSING[err.class] then error(err, 0) end
   local left = {}
   for _, suspect in ipairs(suspects) do
-    if not added[suspect.key] then left[#left + 1] = suspect end
+    if not places[suspect.key] then left[#left + 1] = suspect end
   end
   give_up(report, left, err)
 end
 
---- Confirms what the comparison saw until the time `since`.
+--- Confirms what the comparison saw.
 ---@param report dualdb.Report
 ---@param db dualdb.Database
----@param each fun(): dualdb.Seen|nil   an iterator
----@param since number
-function confirm.all(report, db, each, since)
+---@param each fun(): string|nil, any   of part:differences()
+function confirm.all(report, db, each)
   local suspects = {}
-  for found in each do
-    local seen = (found.primary or found.secondary)  -- else only the key is known
-      and recheck.seen(found.primary, found.secondary)
-    local place = report.place(found.range, found.chunk)
-    local column, reason = unreadable.key(report.spec, found.key)
+  for kind, key, primary, secondary, range, chunk, since in each do
+    local seen = (primary or secondary)  -- else only the key is known
+      and recheck.seen(primary, secondary)
+    local place = report.place(range, chunk)
+    local column, reason = unreadable.key(report.spec, key)
     if reason then  -- such a row cannot be asked for again
-      report:add({ kind = found.kind, key = found.key, column = column, reason = reason }, place)
+      report:add({ kind = kind, key = key, column = column, reason = reason }, place)
     else
-      suspects[#suspects + 1] = {
-        key = found.key, seen = seen, since = seen and since, place = place,
-      }
+      suspects[#suspects + 1] = { key = key, seen = seen, since = seen and since, place = place }
     end
     if #suspects == AT_ONCE then
       settle(report, db, suspects)
