@@ -81,6 +81,32 @@ static int core_file_digest(lua_State *L) {
     return 1;
 }
 
+/* ---- records ---- */
+
+enum { MOST_TEXTS = 8 };
+
+/* write_record(file, number, ...): writes to a file of Lua's the length of each of the texts, then the
+ * number, all in 4 bytes of this machine's order, and then the texts. A text that is nil is empty. */
+static int core_write_record(lua_State *L) {
+    luaL_Stream *stream = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+    const int count = lua_gettop(L) - 2;
+    luaL_argcheck(L, stream->closef, 1, "the file is closed");
+    luaL_argcheck(L, count >= 0 && count <= MOST_TEXTS, 3, "too many texts");
+    uint32_t head[MOST_TEXTS + 1];
+    const char *texts[MOST_TEXTS];
+    for (int i = 0; i < count; i++) {
+        size_t length;
+        texts[i] = luaL_optlstring(L, i + 3, "", &length);
+        luaL_argcheck(L, length <= UINT32_MAX, i + 3, "longer than 4 GiB");
+        head[i] = (uint32_t)length;
+    }
+    head[count] = (uint32_t)luaL_checkinteger(L, 2);
+    bool whole = fwrite(head, sizeof *head, (size_t)count + 1, stream->f) == (size_t)count + 1;
+    for (int i = 0; i < count; i++)
+        whole = whole && fwrite(texts[i], 1, head[i], stream->f) == head[i];
+    return whole ? 0 : raise_file(L, "a temporary file", "written");
+}
+
 static const luaL_Reg lock_methods[] = {{"close", lock_close}, {NULL, NULL}};
 
 static const luaL_Reg lock_metamethods[] = {
@@ -100,4 +126,6 @@ void dd_open_files(lua_State *L) {
     lua_setfield(L, -2, "lock_file");
     lua_pushcfunction(L, core_file_digest);
     lua_setfield(L, -2, "file_digest");
+    lua_pushcfunction(L, core_write_record);
+    lua_setfield(L, -2, "write_record");
 }

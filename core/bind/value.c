@@ -404,11 +404,67 @@ static int core_differing(lua_State *L) {
     return 1;
 }
 
+/* count_differing(a, b, names, counts): adds one to counts[name] for each field in which two rows of as
+ * many fields differ; names are those of the fields */
+static int core_count_differing(lua_State *L) {
+    size_t lengths[2], at = 0, other = 0;
+    const char *a = luaL_checklstring(L, 1, &lengths[0]), *b = luaL_checklstring(L, 2, &lengths[1]);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    luaL_checktype(L, 4, LUA_TTABLE);
+    lua_settop(L, 4);
+    for (lua_Integer i = 1; at < lengths[0] || other < lengths[1]; i++) {
+        const size_t end = field_end(L, 1, a, lengths[0], at);
+        const size_t other_end = field_end(L, 2, b, lengths[1], other);
+        if (end - at != other_end - other || memcmp(a + at, b + other, end - at) != 0) {
+            if (lua_rawgeti(L, 3, i) == LUA_TNIL) return luaL_argerror(L, 3, "a name is missing");
+            lua_pushvalue(L, -1);
+            lua_rawget(L, 4);
+            lua_pushinteger(L, lua_tointeger(L, -1) + 1);
+            lua_replace(L, -2);
+            lua_rawset(L, 4);
+        }
+        at = end;
+        other = other_end;
+    }
+    return 0;
+}
+
+/* The bytes of a digest as text. */
+enum { DIGEST_DIGITS = 32 };
+
+static void write_digest(char text[DIGEST_DIGITS], const dd_digest *digest) {
+    static const char digits[] = "0123456789abcdef";
+    for (unsigned i = 0; i < DIGEST_DIGITS; i++) {
+        const uint64_t half = i < DIGEST_DIGITS / 2 ? digest->high : digest->low;
+        text[i] = digits[half >> (60 - 4 * (i % (DIGEST_DIGITS / 2))) & 15];
+    }
+}
+
 void dd_push_digest(lua_State *L, const dd_digest *digest) {
-    char text[33];
-    snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)digest->high,
-             (unsigned long long)digest->low);
-    lua_pushstring(L, text);
+    char text[DIGEST_DIGITS];
+    write_digest(text, digest);
+    lua_pushlstring(L, text, sizeof text);
+}
+
+/* digests(a|nil, b|nil): what digest() says of both, with a blank between them; "none" for nil */
+static int core_digests(lua_State *L) {
+    char text[2 * DIGEST_DIGITS + 1];
+    size_t at = 0;
+    for (int i = 1; i <= 2; i++) {
+        if (i == 2) text[at++] = ' ';
+        if (lua_isnoneornil(L, i)) {
+            memcpy(text + at, "none", 4);
+            at += 4;
+            continue;
+        }
+        size_t length;
+        const char *row = luaL_checklstring(L, i, &length);
+        dd_digest digest = dd_row_digest((const uint8_t *)row, length);
+        write_digest(text + at, &digest);
+        at += DIGEST_DIGITS;
+    }
+    lua_pushlstring(L, text, at);
+    return 1;
 }
 
 /* digest(row): XXH3-128 of the row, as 32 hexadecimal digits */
@@ -507,7 +563,9 @@ static const luaL_Reg functions[] = {
     {"fields", core_fields},
     {"pick", core_pick},
     {"differing", core_differing},
+    {"count_differing", core_count_differing},
     {"digest", core_digest},
+    {"digests", core_digests},
     {"compare_rows", core_compare_rows},
     {"json_members", core_json_members},
     {"json_field", core_json_field},

@@ -96,6 +96,7 @@ end
 ---@field from integer     the first of the keys that were asked for
 ---@field to integer       the last
 ---@field began number     when, by core.clock
+---@field own integer      columns of a row; what the statements have behind them comes apart
 local Reading = {}
 Reading.__index = Reading
 
@@ -114,12 +115,14 @@ Reading.__close = Reading.close
 ---@param spec dualdb.Spec
 ---@param keys string[]
 ---@param from integer
+---@param own integer
 ---@return dualdb.Reading
-function fetch.start(conns, spec, keys, from)
+function fetch.start(conns, spec, keys, from, own)
   local most = math.min(slice_of(spec, "primary"), slice_of(spec, "secondary"))
   local to = math.min(from + most - 1, #keys)
   local self = setmetatable({
     conns = conns, spec = spec, keys = keys, from = from, to = to, jobs = {}, began = core.clock(),
+    own = own,
   }, Reading)
   if spec.wide then return self end
   local asked = { primary = table.move(keys, from, to, 1, {}) }
@@ -130,39 +133,51 @@ function fetch.start(conns, spec, keys, from)
       self.jobs[side] = core.start_fetch {
         conn = conns[side], sql = spec.statements[side]:select_by_keys(#list),
         param_kinds = spec.key_kinds:rep(#list), params = table.concat(list), kinds = spec.kinds,
-        most = memory.BYTES,
+        most = memory.BYTES, key_columns = spec.key_count, own_columns = own,
       }
     end
   end
   return self
 end
 
---- Waits for the rows: of each side packed key -> canonical row, and the index of the last key that
---- was asked for.
----@return table<string, string>, table<string, string>, integer
+--- Reads the rows now, on this thread.
+local function read(self)
+  local primary, secondary, last = fetch.both(self.conns, self.spec, self.keys, self.from)
+  local rest = {}
+  for _, rows in ipairs { primary, secondary } do
+    for key, packed in pairs(rows) do
+      rows[key] = core.prefix(packed, self.own)
+      rest[key] = packed:sub(#rows[key] + 1)  -- in the end, the secondary's
+    end
+  end
+  return primary, secondary, rest, last
+end
+
+--- Waits for the rows: of each side packed key -> canonical row, what the secondary's statement has
+--- behind its own columns, by the same keys, and the index of the last key that was asked for.
+---@return table<string, string>, table<string, string>, table<string, string>, integer
 function Reading:finish()
   if not next(self.jobs) then
     self.began = core.clock()
-    return fetch.both(self.conns, self.spec, self.keys, self.from)
+    return read(self)
   end
-  local spec, found, too_many = self.spec, { primary = {}, secondary = {} }, false
+  local spec, found, rest, too_many = self.spec, { primary = {}, secondary = {} }, {}, false
   for side, job in pairs(self.jobs) do
     while not job:is_done() do core.wait({ job }, PATIENCE) end
-    local rows, dropped = job:finish()
+    local rows, dropped, behind = job:finish()
     local bytes = 0
-    for _, packed in ipairs(rows) do
-      found[side][core.prefix(packed, spec.key_count)] = packed
-      bytes = bytes + #packed
-    end
+    for _, packed in pairs(rows) do bytes = bytes + #packed end
     memory.note(bytes)
+    found[side] = rows
+    if side == "secondary" then rest = behind end
     too_many = too_many or dropped
     if dropped then spec.slices[side] = math.max(1, (self.to - self.from + 1) // 4)
     elseif bytes < memory.BYTES // 4 then
       spec.slices[side] = math.min(2 * spec.slices[side], fetch.BATCH)
     end
   end
-  if too_many then return fetch.both(self.conns, spec, self.keys, self.from) end
-  return found.primary, found.secondary, self.to
+  if too_many then return read(self) end
+  return found.primary, found.secondary, rest, self.to
 end
 
 -- ---- on their way to the secondary ----

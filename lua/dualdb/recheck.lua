@@ -48,7 +48,7 @@ function recheck.judge(spec, cross, key, a, b)
   here, there = here and a ~= nil, there and b ~= nil  -- a transform may leave the row out
   if not here and not there then return nil end
   if here == there and not reason and fetch.same(spec, a, b) then return nil end
-  local seen = recheck.seen(a and core.digest(a), b and core.digest(b))
+  local seen = core.digests(a, b)
   return {
     key = key, kind = kind_of(a, b), primary = a, secondary = b, column = column, reason = reason,
   }, spec.condition and ("%s %s %s"):format(seen, here, there) or seen
@@ -78,13 +78,6 @@ local function watched(spec)
   end
   base.watched = result
   return result
-end
-
---- Takes a row of `watched` apart.
----@return string|nil, integer|nil
-local function apart(base, packed)
-  if not packed then return nil, nil end
-  return core.prefix(packed, #base.kinds), (">i8"):unpack(packed, -8)
 end
 
 --- Whether a transaction was before the mark. Numbers go round.
@@ -121,24 +114,23 @@ end
 local function look(conns, spec, waiting, mark, real)
   local keys, left, last = {}, {}, 0
   for i, item in ipairs(waiting) do keys[i] = item.key end
-  local cross, base, whole = fetch.crosser(spec), spec.tested or spec, watched(spec)
+  local cross, whole, own = fetch.crosser(spec), watched(spec), #(spec.tested or spec).kinds
   local reading  -- the next rows, while these are judged
   local guard <close> = setmetatable({}, { __close = function()
     if reading then reading:close() end
   end })
   while last < #keys do
-    reading = reading or fetch.start(conns, whole, keys, 1)
-    local primary, secondary, through = reading:finish()
+    reading = reading or fetch.start(conns, whole, keys, 1, own)
+    local primary, secondary, writers, through = reading:finish()
     local before, after = reading.began, core.clock()
     local from = last + 1
     last = through
-    reading = last < #keys and fetch.start(conns, whole, keys, last + 1) or nil
+    reading = last < #keys and fetch.start(conns, whole, keys, last + 1, own) or nil
     for i = from, last do
       local key = keys[i]
-      local a = apart(base, primary[key])
-      local b, writer = apart(base, secondary[key])
-      local found, seen = recheck.judge(spec, cross, key, a, b)
+      local found, seen = recheck.judge(spec, cross, key, primary[key], secondary[key])
       if found then
+        local writer = secondary[key] and (">i8"):unpack(writers[key], -8)
         local known = weigh(spec, waiting[i], found, seen, writer, mark, before, after, real)
         if known then
           left[#left + 1] = known

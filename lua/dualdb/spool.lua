@@ -1,16 +1,17 @@
 --- Differences on their way from a comparison to a report or a repair: kept in an unlinked file, so
 --- that memory does not grow with their number.
 
+local core = require "dualdb.core"
 local memory = require "dualdb.memory"
 
 local Spool = {}
 Spool.__index = Spool
 
---- The lengths of a record's fields, which follow one by one: a row is not copied to be put there.
---- The last one is the count, 0 for none.
-local HEAD = "<I4 I4 I4 I4 I4 I4 I4"
+--- What core.write_record writes: the lengths of a record's fields, the count, 0 for none, and then
+--- the fields one by one, since a row is not copied to be put there. What is absent is empty, which
+--- no canonical row is: every model has a key column.
+local HEAD = "=I4 I4 I4 I4 I4 I4 I4"
 local HEAD_BYTES = HEAD:packsize()
-local ABSENT = ""  -- no canonical row is empty: every model has a key column
 
 ---@class dualdb.Found
 ---@field kind "missing"|"extra"|"changed"
@@ -28,12 +29,8 @@ end
 
 ---@param found dualdb.Found
 function Spool:add(found)
-  local kind, key = found.kind, found.key
-  local primary, secondary = found.primary or ABSENT, found.secondary or ABSENT
-  local column, reason = found.column or ABSENT, found.reason or ABSENT
-  assert(self.file:write(HEAD:pack(#kind, #key, #primary, #secondary, #column, #reason,
-    found.count or 0), kind, key,
-    primary, secondary, column, reason))
+  core.write_record(self.file, found.count or 0, found.kind, found.key, found.primary,
+    found.secondary, found.column, found.reason)
   self.count = self.count + 1
 end
 

@@ -144,6 +144,25 @@ describe("a canonical row", function()
       end
     end)
 
+  it("has a digest beside that of another one, or of none", function()
+    local a, b = core.pack("t", { "a" }), core.pack("t", { "b" })
+    assert.equal(core.digest(a) .. " " .. core.digest(b), core.digests(a, b))
+    assert.equal("none " .. core.digest(b), core.digests(nil, b))
+    assert.equal(core.digest(a) .. " none", core.digests(a, nil))
+  end)
+
+  it("is counted by the columns in which it differs from another one", function()
+    local counts, names = { n = 3 }, { "id", "text", "n" }
+    core.count_differing(core.pack("iti", { 1, "a", NULL }), core.pack("iti", { 1, "ab", 0 }),
+      names, counts)
+    assert.same({ text = 1, n = 4 }, counts)
+    core.count_differing(core.pack("iti", { 1, "a", 7 }), core.pack("iti", { 1, "a", 7 }), names,
+      counts)
+    assert.same({ text = 1, n = 4 }, counts)
+    assert.is_false(pcall(core.count_differing, core.pack("i", { 1 }), core.pack("it", { 1, "" }),
+      names, counts))
+  end)
+
   it("has kinds that are ordered alike on both servers, text never", function()
     for kinds, ordered in pairs { i = true, d = true, D = true, S = true, x = true, ix = true,
       t = false, it = false, j = false } do

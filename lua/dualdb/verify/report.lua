@@ -163,9 +163,7 @@ function Report:add(found, place)
   self:count(found.kind, place, found.count)
   if found.reason then self.quarantined = self.quarantined + 1 end
   if found.primary and found.secondary then
-    for _, name in ipairs(changed_columns(self.spec, found)) do
-      self.changed_columns[name] = (self.changed_columns[name] or 0) + 1
-    end
+    core.count_differing(found.primary, found.secondary, self.spec.names, self.changed_columns)
   end
   self.spool:add(found)
 end
