@@ -170,9 +170,10 @@ static const char *skip_blanks(const char *at) {
     }
 }
 
-/* Whether the statement goes on with `word`; moves *at behind it if so. */
+/* Whether the statement goes on with `word`, which is in lower case; moves *at behind it if so. */
 static bool take_word(const char **at, const char *word) {
     const char *here = skip_blanks(*at);
+    if ((*here | ' ') != *word) return false; /* most often */
     size_t length = strlen(word);
     if (strncasecmp(here, word, length) != 0) return false;
     if (isalnum((unsigned char)here[length]) || here[length] == '_') return false;

@@ -26,6 +26,7 @@ static const double patience = 5.0;
 static bool begins_with(const char *sql, const char *const *words) {
     while (isspace((unsigned char)*sql)) sql++;
     for (; *words; words++) {
+        if ((*sql | ' ') != **words) continue; /* most often */
         size_t length = strlen(*words);
         if (strncasecmp(sql, *words, length) == 0 && !isalnum((unsigned char)sql[length]) &&
             sql[length] != '_')

@@ -9,19 +9,23 @@
  * a literal, a name or a comment. PostgreSQL: src/backend/parser/scan.l; MySQL: sql/sql_lex.cc.
  */
 
-static bool is_space(char c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
-}
+/* What a byte can be. Those above 0x7f are letters to both servers. */
+enum { SPACE = 1, DIGIT = 2, LETTER = 4 };
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+#define TIMES_8(kind) kind, kind, kind, kind, kind, kind, kind, kind
+#define TIMES_26(kind) TIMES_8(kind), TIMES_8(kind), TIMES_8(kind), kind, kind
+#define TIMES_32(kind) TIMES_8(kind), TIMES_8(kind), TIMES_8(kind), TIMES_8(kind)
 
-/* Bytes above 0x7f are letters to both servers. */
-static bool starts_name(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (unsigned char)c >= 0x80;
-}
+static const unsigned char kinds[256] = {
+    ['\t'] = SPACE, SPACE, SPACE, SPACE, SPACE, [' '] = SPACE, ['0'] = TIMES_8(DIGIT), DIGIT, DIGIT,
+    ['A'] = TIMES_26(LETTER), ['_'] = LETTER, ['a'] = TIMES_26(LETTER),
+    [0x80] = TIMES_32(LETTER), TIMES_32(LETTER), TIMES_32(LETTER), TIMES_32(LETTER),
+};
+
+static bool is(char c, int kind) { return kinds[(unsigned char)c] & kind; }
 
 /* Also '$': `a$b$` is one name and starts no dollar quote. */
-static bool in_name(char c) { return starts_name(c) || is_digit(c) || c == '$'; }
+static bool in_name(char c) { return is(c, LETTER | DIGIT) || c == '$'; }
 
 /* After the closing quote of `at`, which is its first byte, or NULL. */
 static const char *skip_quoted(const char *at, bool backslashes) {
@@ -63,7 +67,7 @@ static const char *skip_comment(const char *at, bool nested) {
 static const char *continuation(const char *at) {
     bool line_break = false;
     for (;;) {
-        if (is_space(*at)) {
+        if (is(*at, SPACE)) {
             if (*at == '\n' || *at == '\r') line_break = true;
             at++;
         } else if (at[0] == '-' && at[1] == '-') {
@@ -87,7 +91,7 @@ static const char *skip_escape_string(const char *at) {
 static size_t dollar_tag(const char *at) {
     const char *end = at + 1;
     if (*end != '$') {
-        if (!starts_name(*end)) return 0;
+        if (!is(*end, LETTER)) return 0;
         while (*end != '$' && in_name(*end)) end++;
     }
     return *end == '$' ? (size_t)(end - at) + 1 : 0;
@@ -118,7 +122,11 @@ static bool skip_token(scanner *s) {
     const char *at = s->at;
     const char *end = at + 1;
     const char *what = "quoted text";
-    if (*at == '\'' || *at == '"') {
+    if (s->numbered && (*at == 'e' || *at == 'E') && at[1] == '\'') {
+        end = skip_escape_string(at + 1);
+    } else if (is(*at, LETTER)) {
+        while (in_name(*end)) end++;
+    } else if (*at == '\'' || *at == '"') {
         end = skip_quoted(at, !s->numbered);
     } else if (*at == '`' && !s->numbered) {
         end = skip_quoted(at, false);
@@ -127,14 +135,10 @@ static bool skip_token(scanner *s) {
     } else if (at[0] == '/' && at[1] == '*') {
         what = "comment";
         end = skip_comment(at, s->numbered);
-    } else if (s->numbered && (*at == 'e' || *at == 'E') && at[1] == '\'') {
-        end = skip_escape_string(at + 1);
     } else if (s->numbered && *at == '$') {
         size_t tag = dollar_tag(at);
         if (tag) end = skip_dollar_quoted(at, tag);
-        else if (is_digit(at[1])) s->dollar_number = true;
-    } else if (starts_name(*at)) {
-        while (in_name(*end)) end++;
+        else if (is(at[1], DIGIT)) s->dollar_number = true;
     }
     if (!end) {
         s->broken = what;
@@ -159,14 +163,15 @@ dd_status dd_placeholders(const char *sql, bool numbered, dd_buf *out, unsigned 
     unsigned found = 0;
     scanner s = {.at = sql, .numbered = numbered};
     while (*s.at) {
-        if (*s.at != '?') {
-            const char *from = s.at;
-            if (!skip_token(&s)) {
-                out->length = start;
-                return dd_fail(err, DD_USAGE, "statement has an unterminated %s", s.broken);
-            }
-            dd_buf_add(out, from, (size_t)(s.at - from));
-        } else if (s.at[1] == '?') {
+        const char *from = s.at;
+        while (*s.at && *s.at != '?') {
+            if (skip_token(&s)) continue;
+            out->length = start;
+            return dd_fail(err, DD_USAGE, "statement has an unterminated %s", s.broken);
+        }
+        dd_buf_add(out, from, (size_t)(s.at - from));
+        if (*s.at == '\0') break;
+        if (s.at[1] == '?') {
             dd_buf_add_byte(out, '?');
             s.at += 2;
         } else {

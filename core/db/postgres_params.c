@@ -67,12 +67,15 @@ dd_status dd_pg_params_build(const dd_value *params, unsigned count, dd_pg_param
                              dd_err *err) {
     *out = (dd_pg_params){0};
     if (count == 0) return DD_OK;
-    size_t *offsets = dd_calloc(count, sizeof *offsets);
     dd_status status = DD_OK;
-    out->types = dd_calloc(count, sizeof *out->types);
-    out->values = dd_calloc(count, sizeof *out->values);
-    out->lengths = dd_calloc(count, sizeof *out->lengths);
-    out->formats = dd_calloc(count, sizeof *out->formats);
+    /* One block: a statement of a dual write has few parameters, and there are many of those. */
+    const size_t each = sizeof *out->values + sizeof(size_t) + sizeof *out->types +
+                        sizeof *out->lengths + sizeof *out->formats;
+    out->values = dd_calloc(count, each);
+    size_t *offsets = (size_t *)(void *)(out->values + count);
+    out->types = (Oid *)(void *)(offsets + count);
+    out->lengths = (int *)(void *)(out->types + count);
+    out->formats = out->lengths + count;
     for (unsigned i = 0; i < count && status == DD_OK; i++) {
         const dd_value *value = &params[i];
         if (value->kind == DD_KIND_BYTES) {
@@ -94,14 +97,10 @@ dd_status dd_pg_params_build(const dd_value *params, unsigned count, dd_pg_param
     for (unsigned i = 0; i < count; i++)
         if (params[i].data && params[i].kind != DD_KIND_BYTES)
             out->values[i] = (const char *)out->text.data + offsets[i];
-    free(offsets);
     return status;
 }
 
 void dd_pg_params_free(dd_pg_params *params) {
-    free(params->types);
     free(params->values);
-    free(params->lengths);
-    free(params->formats);
     dd_buf_free(&params->text);
 }
