@@ -68,7 +68,7 @@ static int conn_queue(lua_State *L) {
     const char *sql = luaL_checkstring(L, 2);
     unsigned count = dd_natural_params(L, self, 3);
     dd_err err;
-    if (dd_conn_queue(self->conn, sql, self->values, count, &err)) return dd_raise(L, &err);
+    if (dd_conn_queue(self->conn, sql, self->values, count, DD_LEAVES_NOW, &err)) return dd_raise(L, &err);
     return 0;
 }
 
@@ -168,6 +168,18 @@ static const char *state_name(dd_state state) {
     case DD_CONN_BROKEN: return "broken";
     }
     return "broken";
+}
+
+/* conn:session(): the server's number for it */
+static int conn_session(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)dd_conn_session(open_conn(L, 1)->conn));
+    return 1;
+}
+
+/* conn:product(): "mysql", "mariadb" or "postgresql" */
+static int conn_product(lua_State *L) {
+    lua_pushstring(L, dd_conn_product(open_conn(L, 1)->conn));
+    return 1;
 }
 
 /* conn:info(): what it is connected to and what it is doing */
@@ -317,6 +329,8 @@ static const luaL_Reg methods[] = {
     {"fetch", conn_fetch},
     {"set_timeout", conn_set_timeout},
     {"cancel", conn_cancel},
+    {"session", conn_session},
+    {"product", conn_product},
     {"info", conn_info},
     {"reusable", conn_reusable},
     {"hung_up", conn_hung_up},

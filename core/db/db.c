@@ -56,7 +56,9 @@ dd_status dd_conn_open(const char *driver, const char *label, const dd_setting *
 }
 
 void dd_conn_close(dd_conn *conn) {
-    if (conn) conn->driver->close(conn);
+    if (!conn) return;
+    dd_buf_free(&conn->text);
+    conn->driver->close(conn);
 }
 
 dd_state dd_conn_state(const dd_conn *conn) { return conn->state; }
@@ -82,11 +84,15 @@ void dd_conn_cancel(dd_conn *conn) { conn->driver->cancel(conn); }
 
 /* ---- statements ---- */
 
-/* The driver's text of `sql` in `text`, with as many placeholders as there are values. */
-static dd_status prepare_text(const dd_conn *conn, const char *sql, unsigned given, dd_buf *text,
-                              dd_err *err) {
+/* A statement longer than this does not keep its buffer. */
+enum { KEPT_TEXT = 65536 };
+
+/* The driver's text of `sql` in conn->text, with as many placeholders as there are values. */
+static dd_status prepare_text(dd_conn *conn, const char *sql, unsigned given, dd_err *err) {
     unsigned count;
-    if (dd_placeholders(sql, conn->driver->numbered, text, &count, err) != DD_OK) return DD_FAIL;
+    conn->text.length = 0;
+    if (dd_placeholders(sql, conn->driver->numbered, &conn->text, &count, err) != DD_OK)
+        return DD_FAIL;
     if (count == given) return DD_OK;
     (void)dd_fail(err, DD_USAGE, "statement has %u placeholder%s, %u value%s given", count,
                   count == 1 ? "" : "s", given, given == 1 ? "" : "s");
@@ -95,24 +101,29 @@ static dd_status prepare_text(const dd_conn *conn, const char *sql, unsigned giv
     return DD_FAIL;
 }
 
+static const char *text_of(const dd_conn *conn) { return (const char *)conn->text.data; }
+
+static void done_with_text(dd_conn *conn) {
+    if (conn->text.capacity > KEPT_TEXT) dd_buf_free(&conn->text);
+}
+
 dd_status dd_conn_send(dd_conn *conn, const char *sql, const dd_value *params, unsigned count,
                        dd_err *err) {
-    dd_buf text = {0};
     dd_status status = need_state(conn, DD_CONN_IDLE, err);
-    if (status == DD_OK) status = prepare_text(conn, sql, count, &text, err);
+    if (status == DD_OK) status = prepare_text(conn, sql, count, err);
     if (status == DD_OK) {
-        status = conn->driver->send(conn, (const char *)text.data, params, count, err);
+        status = conn->driver->send(conn, text_of(conn), params, count, err);
         conn->queued = status == DD_OK;
         dd_conn_enter(conn, status == DD_OK ? DD_CONN_SENT : DD_CONN_IDLE);
     }
-    dd_buf_free(&text);
+    done_with_text(conn);
     return labeled(conn, status, err);
 }
 
 static dd_status queue_text(dd_conn *conn, const char *text, const dd_value *params,
-                            unsigned count, dd_err *err) {
+                            unsigned count, dd_leaves leaves, dd_err *err) {
     const dd_driver *driver = conn->driver;
-    if (driver->queue) return driver->queue(conn, text, params, count, err);
+    if (driver->queue) return driver->queue(conn, text, params, count, leaves, err);
     dd_result *done = &conn->done[conn->queued];
     *done = (dd_result){0};
     if (driver->send(conn, text, params, count, err) != DD_OK) return DD_FAIL;
@@ -120,19 +131,18 @@ static dd_status queue_text(dd_conn *conn, const char *text, const dd_value *par
 }
 
 dd_status dd_conn_queue(dd_conn *conn, const char *sql, const dd_value *params, unsigned count,
-                        dd_err *err) {
-    dd_buf text = {0};
+                        dd_leaves leaves, dd_err *err) {
     dd_status status = need_state(conn, conn->piped ? DD_CONN_SENT : DD_CONN_IDLE, err);
     if (status == DD_OK && conn->queued == DD_CONN_QUEUE_LIMIT)
         status = dd_fail(err, DD_USAGE, "%u statements are under way already", conn->queued);
-    if (status == DD_OK) status = prepare_text(conn, sql, count, &text, err);
-    if (status == DD_OK) status = queue_text(conn, (const char *)text.data, params, count, err);
+    if (status == DD_OK) status = prepare_text(conn, sql, count, err);
+    if (status == DD_OK) status = queue_text(conn, text_of(conn), params, count, leaves, err);
     if (status == DD_OK) {
         conn->queued++;
         conn->piped = true;
         dd_conn_enter(conn, DD_CONN_SENT);
     }
-    dd_buf_free(&text);
+    done_with_text(conn);
     return labeled(conn, status, err);
 }
 
@@ -174,16 +184,15 @@ static dd_status check_kinds(const char *kinds, dd_err *err) {
 
 dd_status dd_stream_open(dd_conn *conn, const char *sql, const dd_value *params, unsigned count,
                          const char *want, bool bulk, dd_stream **out, dd_err *err) {
-    dd_buf text = {0};
     dd_status status = need_state(conn, DD_CONN_IDLE, err);
     if (status == DD_OK && want) status = check_kinds(want, err);
-    if (status == DD_OK) status = prepare_text(conn, sql, count, &text, err);
+    if (status == DD_OK) status = prepare_text(conn, sql, count, err);
     if (status == DD_OK) {
-        status = conn->driver->stream_open(conn, (const char *)text.data, params, count, want, bulk,
+        status = conn->driver->stream_open(conn, text_of(conn), params, count, want, bulk,
                                            out, err);
         if (status == DD_OK) dd_conn_enter(conn, DD_CONN_STREAM);
     }
-    dd_buf_free(&text);
+    done_with_text(conn);
     return labeled(conn, status, err);
 }
 

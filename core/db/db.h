@@ -99,6 +99,13 @@ DD_MUST_CHECK dd_status dd_conn_finish(dd_conn *conn, dd_result *result, dd_err 
 
 #define DD_CONN_QUEUE_LIMIT 8
 
+/* When a queued statement leaves. A packet more wakes the server once more. */
+typedef enum {
+    DD_LEAVES_NOW,             /* others may come, nobody knows when */
+    DD_LEAVES_WITH_NEXT,       /* with the one that comes at once */
+    DD_LEAVES_LAST             /* now, and no other comes before its result was taken */
+} dd_leaves;
+
 /*
  * Sends a statement behind those that were queued before, without waiting for them (PostgreSQL:
  * pipeline mode; MySQL: the work is done now). Each takes one dd_conn_finish, in order. At most
@@ -107,11 +114,12 @@ DD_MUST_CHECK dd_status dd_conn_finish(dd_conn *conn, dd_result *result, dd_err 
  * A failed statement does not keep the next from being run, and inside a transaction the server
  * refuses it. Where the BEGIN itself is still under way, what is queued behind it is run only if the
  * BEGIN and all before it succeeded, up to the end of the transaction: alone it would commit by
- * itself. On a lost connection each has its own outcome: unknown for a COMMIT, for what stands before
+ * itself. A PREPARE TRANSACTION that is the last goes along with them: when it was not run, the
+ * transaction is still to be rolled back. On a lost connection each has its own outcome: unknown for a COMMIT, for what stands before
  * one, and for what is in no transaction.
  */
 DD_MUST_CHECK dd_status dd_conn_queue(dd_conn *conn, const char *sql, const dd_value *params,
-                                      unsigned count, dd_err *err);
+                                      unsigned count, dd_leaves leaves, dd_err *err);
 /* Statements, queued or sent, whose result was not taken yet. */
 unsigned dd_conn_queued(const dd_conn *conn);
 

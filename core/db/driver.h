@@ -20,6 +20,7 @@ struct dd_conn {
     char version[96];
     uint64_t session;
     /* Kept by db.c. */
+    dd_buf text;               /* of the statement that is being sent */
     unsigned queued;           /* statements under way */
     bool piped;                /* they came by dd_conn_queue */
     dd_result done[DD_CONN_QUEUE_LIMIT]; /* their results, where the driver cannot queue */
@@ -63,7 +64,7 @@ struct dd_driver {
     /* Sends behind the `queued` statements of the connection; NULL: the driver has to be waited for.
      * `finish` is then for the oldest, also on a connection that broke meanwhile. */
     dd_status (*queue)(dd_conn *conn, const char *sql, const dd_value *params, unsigned count,
-                       dd_err *err);
+                       dd_leaves leaves, dd_err *err);
     dd_status (*finish)(dd_conn *conn, dd_result *result, dd_err *err);
     dd_status (*stream_open)(dd_conn *conn, const char *sql, const dd_value *params, unsigned count,
                              const char *want, bool bulk, dd_stream **out, dd_err *err);

@@ -163,16 +163,11 @@ static bool pg_in_transaction(const dd_conn *conn) {
     }
 }
 
-static bool readable(PGconn *pq) {
-    struct pollfd socket = {.fd = PQsocket(pq), .events = POLLIN};
-    return poll(&socket, 1, 0) != 0;
-}
-
 /* Nothing but a farewell comes unasked; below TLS there may also be its own messages. */
 static bool pg_hung_up(dd_conn *conn) {
-    PGconn *pq = dd_pg_of(conn)->pq;
-    if (!readable(pq)) return false;
-    return !PQsslInUse(pq) || !PQconsumeInput(pq) || readable(pq);
+    const dd_pg *pg = dd_pg_of(conn);
+    if (!dd_pg_readable(pg)) return false;
+    return !PQsslInUse(pg->pq) || !PQconsumeInput(pg->pq) || dd_pg_readable(pg);
 }
 
 static void pg_cancel(dd_conn *conn) { (void)dd_pg_cancel_send(dd_pg_of(conn)->cancel); }

@@ -47,6 +47,7 @@ typedef struct dd_pg {
     dd_pg_sent sent[DD_CONN_QUEUE_LIMIT]; /* the first base.queued, the oldest first */
     bool block;              /* a transaction block is open behind the last, if all succeed */
     bool grouped;            /* the last waits for its Sync */
+    bool held;               /* and has not left: it waits for the next */
     dd_pg_wake missed;       /* why one was cancelled before: that may hit the next; or READY */
     /* What a server that ends the session says while nothing is under way; "" before. */
     char last_words[256];
@@ -68,6 +69,8 @@ static inline dd_pg *dd_pg_of(dd_conn *conn) { return (dd_pg *)conn; }
 DD_MUST_CHECK dd_status dd_pg_start(dd_pg *pg, const char *sql, dd_err *err);
 /* The check alone: fails when the connection is lost, and fills err as for what was not sent. */
 DD_MUST_CHECK dd_status dd_pg_there(dd_pg *pg, dd_err *err);
+/* Whether something came that was not read, or the connection has ended. Sends nothing. */
+bool dd_pg_readable(const dd_pg *pg);
 /* A further call of the same statement has the connection's time-out anew. */
 void dd_pg_limit(dd_pg *pg);
 
@@ -163,7 +166,7 @@ bool dd_pg_cancel_send(dd_pg_cancel *cancel);
 
 #ifdef LIBPQ_HAS_PIPELINING
 DD_MUST_CHECK dd_status dd_pg_queue(dd_conn *conn, const char *sql, const dd_value *params,
-                                    unsigned count, dd_err *err);
+                                    unsigned count, dd_leaves leaves, dd_err *err);
 /* The outcome of the oldest queued statement. */
 DD_MUST_CHECK dd_status dd_pg_finish_queued(dd_pg *pg, dd_result *result, dd_err *err);
 #endif

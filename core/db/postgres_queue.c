@@ -11,7 +11,7 @@
  * had it failed, what follows would be run outside of the transaction and commit by itself. So the
  * statements behind it are a group with one Sync, and a failure in the group makes the server skip
  * the rest of it. The group ends before the statement that ends the transaction, which does no harm
- * without one, or when somebody waits for a result.
+ * without one, or when somebody waits for a result; or behind a PREPARE TRANSACTION that is the last.
  */
 #ifdef LIBPQ_HAS_PIPELINING
 
@@ -25,17 +25,18 @@ static void sync_behind(dd_pg *pg, unsigned last) {
 static dd_status begin(dd_pg *pg, const char *sql, dd_err *err) {
     if (dd_pg_start(pg, sql, err) != DD_OK) return DD_FAIL;
     pg->block = pg->in_block;
-    pg->grouped = false;
+    pg->grouped = pg->held = false;
     if (PQenterPipelineMode(pg->pq)) return DD_OK;
     return dd_fail(err, DD_INTERNAL, "cannot enter pipeline mode");
 }
 
 /* What is not taken by the system at once is sent while results are waited for. */
 static dd_status add(dd_pg *pg, const char *sql, const dd_pg_params *bound, unsigned count,
-                     dd_err *err) {
+                     dd_leaves leaves, dd_err *err) {
     const unsigned at = pg->base.queued;
     const dd_block after = dd_block_after(sql);
-    if (pg->grouped && after != DD_BLOCK_KEPT) sync_behind(pg, at - 1);
+    const bool goes_along = leaves == DD_LEAVES_LAST && dd_first_word_is(sql, "prepare");
+    if (pg->grouped && after != DD_BLOCK_KEPT && !goes_along) sync_behind(pg, at - 1);
     if (!PQsendQueryParams(pg->pq, sql, (int)count, bound->types, bound->values, bound->lengths,
                            bound->formats, 1)) {
         pg->phase = DD_PHASE_STATEMENT; /* it has not left, so it is not ambiguous */
@@ -46,19 +47,21 @@ static dd_status add(dd_pg *pg, const char *sql, const dd_pg_params *bound, unsi
     pg->sent[at] = (dd_pg_sent){.phase = dd_phase_of(sql), .in_block = pg->block};
     if (after != DD_BLOCK_KEPT) pg->block = pg->grouped = after == DD_BLOCK_OPEN;
     /* A failure to send shows when the result is read: who knows how much has left. */
-    if (!pg->grouped) sync_behind(pg, at);
-    else if (after != DD_BLOCK_OPEN) (void)PQflush(pg->pq); /* a BEGIN goes with the next */
+    if (!pg->grouped || leaves == DD_LEAVES_LAST) sync_behind(pg, at);
+    else if (leaves == DD_LEAVES_NOW) (void)PQflush(pg->pq);
+    pg->held = leaves == DD_LEAVES_WITH_NEXT;
     return DD_OK;
 }
 
 /* Whether the connection is worth a look before this goes behind others: in a group only the end of
- * the transaction is, for libpq would send a BEGIN alone at that. */
+ * the transaction is, for libpq would send at that what waits for company. */
 static bool look_first(const dd_pg *pg, const char *sql) {
-    return !pg->grouped || dd_phase_of(sql) == DD_PHASE_COMMIT;
+    if (!pg->grouped) return true;
+    return dd_phase_of(sql) == DD_PHASE_COMMIT && (!pg->held || dd_pg_readable(pg));
 }
 
 dd_status dd_pg_queue(dd_conn *conn, const char *sql, const dd_value *params, unsigned count,
-                      dd_err *err) {
+                      dd_leaves leaves, dd_err *err) {
     dd_pg *pg = dd_pg_of(conn);
     dd_pg_params bound = {0};
     /* It would take the statements behind it for its data. */
@@ -66,7 +69,7 @@ dd_status dd_pg_queue(dd_conn *conn, const char *sql, const dd_value *params, un
     dd_status status = dd_pg_params_build(params, count, &bound, err);
     if (status == DD_OK && conn->queued == 0) status = begin(pg, sql, err);
     else if (status == DD_OK && look_first(pg, sql)) status = dd_pg_there(pg, err);
-    if (status == DD_OK) status = add(pg, sql, &bound, count, err);
+    if (status == DD_OK) status = add(pg, sql, &bound, count, leaves, err);
     dd_pg_params_free(&bound);
     return status;
 }

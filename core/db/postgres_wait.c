@@ -13,6 +13,11 @@ enum { SLICE_MS = 100 };
 
 void dd_pg_limit(dd_pg *pg) { pg->deadline = dd_deadline_in(pg->base.timeout); }
 
+bool dd_pg_readable(const dd_pg *pg) {
+    struct pollfd socket = {.fd = PQsocket(pg->pq), .events = POLLIN};
+    return poll(&socket, 1, 0) != 0;
+}
+
 static dd_pg_wake read_input(dd_pg *pg) {
     return PQconsumeInput(pg->pq) ? DD_PG_READY : DD_PG_LOST;
 }

@@ -87,8 +87,10 @@ static dd_status run_branch(dd_dual *dual, int side, dd_branch_verb verb, dd_res
 /* ---- what is under way on the secondary ---- */
 
 static dd_status queue(dd_dual *dual, const char *sql, const dd_value *params, unsigned count,
-                       dd_sent what, int64_t expected, uint32_t number, dd_err *err) {
-    if (dd_conn_queue(dual->side[SECONDARY], sql, params, count, err)) return failed(dual, err);
+                       dd_leaves leaves, dd_sent what, int64_t expected, uint32_t number,
+                       dd_err *err) {
+    if (dd_conn_queue(dual->side[SECONDARY], sql, params, count, leaves, err))
+        return failed(dual, err);
     dual->sent[dual->sent_count].what = what;
     dual->sent[dual->sent_count].expected = expected;
     dual->sent[dual->sent_count++].number = number;
@@ -154,19 +156,24 @@ static dd_status send_decision(dd_dual *dual, const char *sql, dd_err *err) {
     return DD_OK;
 }
 
+static dd_status queue_opening(dd_dual *dual, const char *sql, dd_leaves leaves, dd_err *err) {
+    return queue(dual, sql, NULL, 0, leaves, OPENING, -1, 0, err);
+}
+
 static dd_status begin(dd_dual *dual, const dd_dual_settings *settings, dd_err *err) {
     dd_result result;
     const bool primary_decides = protocols[dual->protocol].decides == PRIMARY;
     if (primary_decides && send_decision(dual, settings->decision, err)) return DD_FAIL;
     if (dual->side[SECONDARY]) {
-        if (queue(dual, "begin", NULL, 0, OPENING, -1, 0, err)) return DD_FAIL;
-        if (settings->opening &&
-            queue(dual, settings->opening, NULL, 0, OPENING, -1, 0, err))
+        const char *opening = settings->opening;
+        const dd_leaves leaves = primary_decides ? DD_LEAVES_NOW : DD_LEAVES_WITH_NEXT;
+        if (queue_opening(dual, "begin", opening ? DD_LEAVES_WITH_NEXT : leaves, err) ||
+            (opening && queue_opening(dual, opening, leaves, err)))
             return DD_FAIL;
     }
     /* When the secondary decides, a server that has to wake up must not do so while locks are held
      * on the primary. */
-    if (!primary_decides && (queue(dual, settings->decision, NULL, 0, OPENING, -1, 0, err) ||
+    if (!primary_decides && (queue_opening(dual, settings->decision, DD_LEAVES_LAST, err) ||
                              dd_dual_settle(dual, &result, err)))
         return DD_FAIL;
     dd_step_done(protocols[dual->protocol].begun);
@@ -225,7 +232,8 @@ dd_status dd_dual_secondary(dd_dual *dual, const char *sql, const dd_value *para
     dd_result before;
     if (check_state(dual, DD_DUAL_OPEN, err)) return DD_FAIL;
     if (statement_under_way(dual) && dd_dual_settle(dual, &before, err)) return DD_FAIL;
-    if (queue(dual, sql, params, count, STATEMENT, expected, number, err)) return DD_FAIL;
+    if (queue(dual, sql, params, count, DD_LEAVES_NOW, STATEMENT, expected, number, err))
+        return DD_FAIL;
     switch (dual->protocol) {
     case DD_DUAL_A1: dd_step_done(DD_STEP_A1_TRAILED); break;
     case DD_DUAL_A2: dd_step_done(DD_STEP_A2_TRAILED); break;
@@ -238,7 +246,9 @@ dd_status dd_dual_secondary(dd_dual *dual, const char *sql, const dd_value *para
 
 dd_status dd_dual_guard(dd_dual *dual, const char *sql, dd_err *err) {
     if (check_state(dual, DD_DUAL_OPEN, err)) return DD_FAIL;
-    return queue(dual, sql, NULL, 0, STATEMENT, 0, DD_DUAL_GUARD, err);
+    const bool prepare_follows = dual->protocol == DD_DUAL_A1;
+    return queue(dual, sql, NULL, 0, prepare_follows ? DD_LEAVES_WITH_NEXT : DD_LEAVES_LAST,
+                 STATEMENT, 0, DD_DUAL_GUARD, err);
 }
 
 const uint32_t *dd_dual_mismatches(const dd_dual *dual, unsigned *count) {
@@ -290,7 +300,7 @@ dd_status dd_dual_prepare(dd_dual *dual, dd_err *err) {
         dd_branch_text text;
         dd_branch_sql(dd_conn_driver(dual->side[SECONDARY]), DD_BRANCH_PREPARE, dual->gid, &text);
         dual->prepare_sent = true;
-        if (queue(dual, text.sql, NULL, 0, PREPARE, -1, 0, err)) return DD_FAIL;
+        if (queue(dual, text.sql, NULL, 0, DD_LEAVES_LAST, PREPARE, -1, 0, err)) return DD_FAIL;
         dd_step_done(DD_STEP_A1_PREPARE_SENT);
     }
     if (dd_dual_settle(dual, &result, err)) return DD_FAIL;

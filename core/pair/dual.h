@@ -86,7 +86,7 @@ DD_MUST_CHECK dd_status dd_dual_secondary(dd_dual *dual, const char *sql, const 
                                           dd_err *err);
 /* The number of a statement that is never lenient. */
 #define DD_DUAL_MUST (UINT32_MAX - 1)
-/* Sends a query to the secondary behind all else, without waiting. When it finds rows that is noted
+/* Sends a query to the secondary behind all else, without waiting, in A1 with the PREPARE. When it finds rows that is noted
  * under DD_DUAL_GUARD; it never fails the write. */
 #define DD_DUAL_GUARD UINT32_MAX
 DD_MUST_CHECK dd_status dd_dual_guard(dd_dual *dual, const char *sql, dd_err *err);
