@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -92,6 +93,29 @@ static int core_hostname(lua_State *L) {
     char name[256];
     name[sizeof name - 1] = '\0';
     lua_pushstring(L, gethostname(name, sizeof name - 1) ? "localhost" : name);
+    return 1;
+}
+
+/* `count` digits of base 32 (Crockford's, in lower case), from the high bits of `number` down. */
+static void base32_digits(char *out, uint64_t number, unsigned count) {
+    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+    while (count--) {
+        out[count] = digits[number & 31];
+        number >>= 5;
+    }
+}
+
+/* ulid(): 26 letters and digits: ten of the time in milliseconds, 16 that nobody can guess
+ * (github.com/ulid/spec, but in lower case) */
+static int core_ulid(lua_State *L) {
+    char text[26];
+    uint64_t random[2];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return dd_raise_usage(L, "the system gives no random bytes: %s", strerror(errno));
+    base32_digits(text, (uint64_t)(dd_wall_clock_us() / 1000), 10);
+    base32_digits(text + 10, random[0], 8);
+    base32_digits(text + 18, random[1], 8);
+    lua_pushlstring(L, text, sizeof text);
     return 1;
 }
 
@@ -238,6 +262,7 @@ static const luaL_Reg functions[] = {
     {"pid", core_pid},
     {"kill", core_kill},
     {"hostname", core_hostname},
+    {"ulid", core_ulid},
     {"exec", core_exec},
     {"user_id", core_user_id},
     {"user_name", core_user_name},

@@ -66,7 +66,7 @@ function Database.new(settings)
   local self = {
     config = settings, name = settings.name, policy = settings.policy, models = {},
     definitions = {}, specs = {}, specs_without = {}, heartbeats = {},
-    current = current.none(), protocol = false,
+    current = current.none(), protocol = false, gid_head = {},
     decided = { primary = {}, secondary = {} }, closed = false, declared = settings.models ~= nil,
     primary = new_side("primary", "mysql", settings),
     secondary = new_side("secondary", "postgres", settings),

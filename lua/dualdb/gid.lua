@@ -9,25 +9,12 @@ gid.LIMIT = 64
 
 local ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
---- Two digits by their value: a gid is made for each write.
-local PAIRS = {}
-for value = 0, 1023 do
-  local high, low = value // 32 + 1, value % 32 + 1
-  PAIRS[value] = ALPHABET:sub(high, high) .. ALPHABET:sub(low, low)
-end
-
---- The last ten digits of a number.
-local function ten_digits(number)
-  return PAIRS[number >> 40 & 1023] .. PAIRS[number >> 30 & 1023] .. PAIRS[number >> 20 & 1023]
-    .. PAIRS[number >> 10 & 1023] .. PAIRS[number & 1023]
-end
-
 --- Letters and digits that nobody can guess to be the same twice.
 ---@param count integer
 ---@return string
 function gid.random(count)
-  local text = ten_digits(math.random(0))
-  while #text < count do text = text .. ten_digits(math.random(0)) end
+  local text = ""
+  while #text < count do text = text .. core.ulid():sub(-16) end
   return text:sub(1, count)
 end
 
@@ -44,14 +31,18 @@ function gid.prefix(project, pair)
   return ("ddb1_%s_%s-"):format(short(project, 8), pair)
 end
 
+--- What comes before the ulid: of all writes of a session.
 ---@param prefix string     of gid.prefix
 ---@param session integer   of the side that decides
 ---@return string
-function gid.new(prefix, session)
+function gid.head(prefix, session)
   local head = prefix .. short(core.hostname(), 8) .. "_" .. session
-  local time = ten_digits(core.wall_clock() // 1000)
-  return head:sub(1, gid.LIMIT - 27) .. "_" .. time .. gid.random(16)
+  return head:sub(1, gid.LIMIT - 27) .. "_"
 end
+
+---@param head string       of gid.head
+---@return string
+function gid.new(head) return head .. core.ulid() end
 
 --- When it was made, in seconds since 1970 by its maker's clock; nil when it is no gid.
 ---@param text string

@@ -50,8 +50,11 @@ local function key_entry(spec, key, gid)
     { spec.name, core.digest(key), spec.key_kinds, core.bytes(key), gid })
 end
 
---- Calls put(sql, kinds, packed, count) for as many statements as the entries need.
-local function put_entries(entries, put)
+local INSERT_ONE = INSERT .. "(?, ?, ?, ?, ?)"
+
+--- Calls put(to, sql, kinds, packed, count) for as many statements as the entries need.
+local function put_entries(entries, put, to_whom)
+  if #entries == 1 then return put(to_whom, INSERT_ONE, ENTRY_KINDS, entries[1], 1) end
   local from = 1
   while from <= #entries do
     local to, bytes = from, #entries[from]
@@ -60,7 +63,7 @@ local function put_entries(entries, put)
       bytes = bytes + #entries[to]
     end
     local count = to - from + 1
-    put(INSERT .. ("(?, ?, ?, ?, ?), "):rep(count - 1) .. "(?, ?, ?, ?, ?)",
+    put(to_whom, INSERT .. ("(?, ?, ?, ?, ?), "):rep(count - 1) .. "(?, ?, ?, ?, ?)",
       ENTRY_KINDS:rep(count), table.concat(entries, "", from, to), count)
     from = to + 1
   end
@@ -77,6 +80,13 @@ local function watch(db, side, model)
   end
 end
 
+local function put_on_primary(tx, sql, kinds, packed) tx.dual:primary(sql, kinds, packed) end
+
+local function put_on_secondary(tx, sql, kinds, packed, count)
+  tx.dual:secondary(sql, kinds, packed, count)
+  tx.dual:settle()
+end
+
 --- Journals what a dual write has touched, on the side that it writes; after its last row lock and
 --- before it commits.
 ---@param tx dualdb.Transaction
@@ -84,7 +94,7 @@ end
 function journal.enter(tx, side)
   local entries, names = {}, {}
   for name in pairs(tx.touched) do names[#names + 1] = name end
-  table.sort(names)
+  if names[2] then table.sort(names) end
   for _, name in ipairs(names) do
     local touched = tx.touched[name]
     local before = #entries
@@ -96,14 +106,7 @@ function journal.enter(tx, side)
     end
     if #entries > before then watch(tx.db, side, name) end
   end
-  put_entries(entries, function(sql, kinds, packed, count)
-    if side == "primary" then
-      tx.dual:primary(sql, kinds, packed)
-    else
-      tx.dual:secondary(sql, kinds, packed, count)
-      tx.dual:settle()
-    end
-  end)
+  put_entries(entries, side == "primary" and put_on_primary or put_on_secondary, tx)
 end
 
 --- Puts entries of keys in, outside of any dual write.
@@ -112,7 +115,7 @@ end
 function journal.add_keys(conn, spec, keys, gid)
   local entries = {}
   for i, key in ipairs(keys) do entries[i] = key_entry(spec, key, gid) end
-  put_entries(entries, function(sql, kinds, packed) conn:put(sql, kinds, packed) end)
+  put_entries(entries, conn.put, conn)
 end
 
 -- ---- taking entries out ----
@@ -210,7 +213,7 @@ local function make_room(db, side, model)
   local first = table.move(ids, 1, math.min(BATCH, #ids), 1, {})
   local mark = whole_entry(model, "cap")
   at:transaction(function(conn)
-    put_entries({ mark }, function(sql, kinds, packed) conn:put(sql, kinds, packed) end)
+    put_entries({ mark }, conn.put, conn)
     journal.remove(conn, at.driver, first)
   end)
   for from = #first + 1, #ids, BATCH do

@@ -10,11 +10,13 @@ local setup = require "dualdb.setup"
 
 local participants = {}
 
----@class dualdb.Call          one call of write, with all its attempts
+---@class dualdb.Call          one call of write, with all its attempts; its end is reported
+---@field db dualdb.Database
 ---@field defer boolean|nil    the secondary is not asked
 ---@field verdicts table<string, any>   of the sides that were asked
 
----@class dualdb.Parts
+---@class dualdb.Parts         of one attempt; their end gives the connections back
+---@field db dualdb.Database
 ---@field primary any|nil      connection
 ---@field secondary any|nil    connection
 ---@field mode string
@@ -26,14 +28,22 @@ local NONE = {}
 
 --- One call says one thing of each side that it has asked: that it works, the last of its failures,
 --- or nothing.
+local REPORTED = {
+  __close = function(call)
+    local breaker = call.db.breaker
+    for name, verdict in pairs(call.verdicts) do
+      if verdict == true then breaker:succeeded(name)
+      elseif verdict == NONE then breaker:released(name)
+      else breaker:failed(name, verdict) end
+    end
+  end,
+}
+
 ---@param db dualdb.Database
----@param call dualdb.Call
-function participants.report(db, call)
-  for name, verdict in pairs(call.verdicts) do
-    if verdict == true then db.breaker:succeeded(name)
-    elseif verdict == NONE then db.breaker:released(name)
-    else db.breaker:failed(name, verdict) end
-  end
+---@param defer boolean|nil
+---@return dualdb.Call
+function participants.call(db, defer)
+  return setmetatable({ db = db, defer = defer, verdicts = {} }, REPORTED)
 end
 
 --- An error says something of the side that it came from.
@@ -81,25 +91,28 @@ local function patience(deadline)
   return core.clock() + (deadline - core.clock()) * 0.6
 end
 
+--- A side has not answered: an error, unless the policy lets the other one be written alone.
+local function check_down(db, parts, no_primary, no_secondary)
+  local available = db.policy.preset == "available"
+  if no_secondary and not is_down(no_secondary, "secondary") then error(no_secondary, 0) end
+  local alone = available and parts.secondary  -- the secondary may go on
+  if no_primary and not (alone and is_down(no_primary, "primary")) then error(no_primary, 0) end
+  if no_secondary and not available then error(no_secondary, 0) end
+end
+
 --- The secondary first: one that has to wake up must not do so under locks of the primary.
 local function connect_both(db, parts, call, deadline)
   local available = db.policy.preset == "available"
-  local down = {}
+  local no_primary, no_secondary
   if not call.defer then
     local ok, conn = pcall(connect, db, "secondary", available and patience(deadline) or deadline,
       call)
-    if ok then parts.secondary = conn else down.secondary = conn end
+    if ok then parts.secondary = conn else no_secondary = conn end
   end
   local ok, conn = pcall(connect, db, "primary",
     available and parts.secondary and patience(deadline) or deadline, call)
-  if ok then parts.primary = conn else down.primary = conn end
-  for name, err in pairs(down) do
-    if not is_down(err, name) then error(err, 0) end
-  end
-  if down.primary and (down.secondary or call.defer or not available) then
-    error(down.primary, 0)
-  end
-  if down.secondary and not available then error(down.secondary, 0) end
+  if ok then parts.primary = conn else no_primary = conn end
+  if no_primary or no_secondary then check_down(db, parts, no_primary, no_secondary) end
 end
 
 --- The secondary must not take writes alone when it lacks some of the primary's.
@@ -140,15 +153,26 @@ local function choose_mode(db, parts)
   return parts.secondary and name or "primary_only"
 end
 
---- Connects, and says by which protocol the write goes. What is connected is in `parts` also when
---- it fails; release gives it back.
+local RELEASED = {
+  __close = function(parts)
+    local db = parts.db
+    if parts.primary then db.primary:release(parts.primary, "write") end
+    if parts.secondary then db.secondary:release(parts.secondary, "write") end
+  end,
+}
+
 ---@param db dualdb.Database
+---@return dualdb.Parts
+function participants.none(db) return setmetatable({ db = db }, RELEASED) end
+
+--- Connects, and says by which protocol the write goes. What is connected is in `parts` also when
+--- it fails.
 ---@param parts dualdb.Parts
 ---@param call dualdb.Call
 ---@param deadline number
-function participants.gather(db, parts, call, deadline)
-  connect_both(db, parts, call, deadline)
-  parts.mode = choose_mode(db, parts)
+function participants.gather(parts, call, deadline)
+  connect_both(parts.db, parts, call, deadline)
+  parts.mode = choose_mode(parts.db, parts)
 end
 
 --- The side that takes no part, if there is one.
@@ -156,13 +180,6 @@ end
 function participants.missing(parts)
   if not parts.primary then return "primary" end
   return not parts.secondary and "secondary" or nil
-end
-
----@param parts dualdb.Parts
-function participants.release(db, parts)
-  for _, name in ipairs { "primary", "secondary" } do
-    if parts[name] then db[name]:release(parts[name], "write") end
-  end
 end
 
 return participants

@@ -27,6 +27,13 @@ function Transaction.new(fields)
   return setmetatable(fields, Transaction)
 end
 
+--- The end of the write. Who has kept the object is told so.
+function Transaction:__close()
+  local dual = self.dual
+  self.dual = nil
+  dual:close()
+end
+
 function Transaction:check()
   if not self.dual then errors.usage("the transaction has ended") end
   if self.refused then error(self.refused, 0) end
@@ -53,8 +60,11 @@ local function note_in(list, model, keys)
     entry = { keys = {}, whole = false }
     list[model] = entry
   end
-  if not keys then entry.whole = true end
-  for _, key in ipairs(keys or {}) do entry.keys[key] = true end
+  if not keys then
+    entry.whole = true
+    return
+  end
+  for _, key in ipairs(keys) do entry.keys[key] = true end
 end
 
 --- The same for the rows of one statement, under one number.

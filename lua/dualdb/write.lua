@@ -39,43 +39,43 @@ local function opening(db, gid, mode, left)
   return text
 end
 
-local function returns_rows(conn)
-  local info = conn:info()
-  return info.product == "mariadb"
+--- A gid of the session that decides.
+local function new_gid(db, session)
+  local known = db.gid_head
+  if known.session ~= session then
+    known.text, known.session = gids.head(setup.gid_prefix(db), session), session
+  end
+  return gids.new(known.text)
 end
 
 local function begin(db, parts, deadline)
-  local decider = protocol.decider(parts.mode)
-  local session = parts[decider]:info().session
-  local gid = gids.new(setup.gid_prefix(db), session)
+  local primary, secondary, mode = parts.primary, parts.secondary, parts.mode
+  local decider = protocol.decider(mode)
+  local session = parts[decider]:session()
+  local gid = new_gid(db, session)
   local left, began_at = math.max(deadline - core.clock(), 0.05), core.wall_clock()
-  for _, name in ipairs { "primary", "secondary" } do
-    if parts[name] then parts[name]:set_timeout(left) end
-  end
+  if primary then primary:set_timeout(left) end
+  if secondary then secondary:set_timeout(left) end
   local dual = core.dual {
-    protocol = parts.mode, gid = gid, primary = parts.primary, secondary = parts.secondary,
+    protocol = mode, gid = gid, primary = primary, secondary = secondary,
     decision = DECISION:format(gid, SESSION[decider]),
-    opening = parts.secondary and opening(db, gid, parts.mode, left),
+    opening = secondary and opening(db, gid, mode, left),
     lenient = db.policy.preset ~= "strict",
   }
   return Transaction.new {
-    db = db, dual = dual, gid = gid, mode = parts.mode, session = session, began_at = began_at,
-    primary = parts.primary, secondary = parts.secondary,
-    returning = parts.primary and returns_rows(parts.primary) or false,
+    db = db, dual = dual, gid = gid, mode = mode, session = session, began_at = began_at,
+    primary = primary, secondary = secondary,
+    returning = primary ~= nil and primary:product() == "mariadb",
   }
 end
 
 -- ---- one attempt ----
 
 local function attempt(db, fn, call, deadline)
-  local parts = {}
-  local guard <close> = setmetatable({}, {
-    __close = function() participants.release(db, parts) end,
-  })
-  participants.gather(db, parts, call, deadline)
-  local tx = begin(db, parts, deadline)
-  local dual <close> = tx.dual
-  local guard2 <close> = setmetatable({}, { __close = function() tx.dual = nil end })
+  local parts <close> = participants.none(db)
+  participants.gather(parts, call, deadline)
+  local tx <close> = begin(db, parts, deadline)
+  local dual = tx.dual
   current.set(db, tx)
   local results = table.pack(pcall(db.without, db, participants.missing(parts), fn, tx))
   current.set(db, nil)
@@ -121,14 +121,16 @@ end
 
 local OPTIONS = { defer = "boolean" }
 
+local NO_OPTIONS = {}
+
 local function check_options(options)
-  for name, value in pairs(options or {}) do
+  for name, value in pairs(options) do
     if type(value) ~= OPTIONS[name] then
       errors.usage("write: unknown option %s, or not a %s", tostring(name),
         OPTIONS[name] or "known one")
     end
   end
-  return options or {}
+  return options
 end
 
 --- Runs fn(tx) as a dual write: both sides or neither. Errors of retryable classes run the whole
@@ -140,9 +142,8 @@ end
 function write.run(db, fn, options)
   local outer = current.of(db)
   if outer then return fn(outer) end  -- a nested write joins it
-  options = check_options(options)
-  local call = { defer = options.defer, verdicts = {} }
-  local guard <close> = setmetatable({}, { __close = function() participants.report(db, call) end })
+  options = options and check_options(options) or NO_OPTIONS
+  local call <close> = participants.call(db, options.defer)
   local policy = db.policy
   local deadline = core.clock() + policy.deadline
   local attempts = 0
