@@ -128,7 +128,7 @@ $(BUILD)/spec/link: spec/support/link.c $(ENGINE_OBJ) Makefile
 	$(Q)$(CC) $(DD_CFLAGS) -Ispec -MMD -MP -o $@ $< $(ENGINE_OBJ) $(DD_LDFLAGS) $(DB_LINK)
 
 # What benchmarks run beside dualdb.
-BENCH_BIN   := $(addprefix $(BUILD)/spec/,reference_copy reference_read measured)
+BENCH_BIN   := $(addprefix $(BUILD)/spec/,reference_copy reference_read reference_write measured)
 
 $(BENCH_BIN): $(BUILD)/spec/%: spec/bench/%.c $(ENGINE_OBJ) Makefile
 	@mkdir -p $(@D)

@@ -1,12 +1,20 @@
 -- What a dual write costs, beside MySQL alone and beside the naive sequence that is not safe: both
--- servers one after the other, each with its own begin and commit. Run by `make bench` on private
--- servers. WRITES=200 makes it short; CLIENTS=1,8 and ROWS_EACH=1,100 are what is tried; and one
--- client whose secondary answers LAG=20 milliseconds late.
+-- servers one after the other, each with its own begin and commit; and beside a C program that does
+-- the steps of a protocol and nothing else ("least", reference_write.c). Run by `make bench` on
+-- private servers.
+--
+--   WRITES=2000       of each way
+--   ROUNDS=5          that they are shared among; the medians are printed
+--   CLIENTS=1,8       processes that write at once
+--   ROWS_EACH=1,100   rows of a transaction
+--   LAG=20            and one client whose secondary answers as many milliseconds late; 0: not that
 
 local core = require "dualdb.core"
 local dualdb = require "dualdb"
+local support = require "spec.bench.support"
 
 local WRITES = tonumber(os.getenv "WRITES" or 2000)
+local ROUNDS = tonumber(os.getenv "ROUNDS" or 5)
 local TABLE = "bench_row"
 local SQL = ("insert into %s (id, room, content) values (?, ?, ?)"):format(TABLE)
 local TEXT = ("x"):rep(100)
@@ -109,9 +117,20 @@ end
 
 local function quote(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
 
---- Starts clients that begin together; returns all seconds, sorted, and writes per second.
-local function measure(way, rows, clients, next_id, secondary)
-  local writes = math.max(20, WRITES // clients // (rows > 1 and 10 or 1))
+--- Adds what a client printed to `result`; returns how long it wrote.
+local function take(pipe, result)
+  local total
+  for line in pipe:lines() do
+    total = total or tonumber((line:match "^total (.*)"))
+    if not total then result[#result + 1] = tonumber(line) end
+  end
+  pipe:close()
+  return total or error("a client failed", 0)
+end
+
+--- Starts clients that begin together; returns the seconds of all their writes, and `longest`, the
+--- seconds of the slowest client.
+local function start_clients(way, rows, clients, writes, next_id, secondary)
   local gate = os.tmpname()
   os.remove(gate)
   os.execute("mkfifo " .. quote(gate))
@@ -122,29 +141,67 @@ local function measure(way, rows, clients, next_id, secondary)
       secondary and "DUALDB_SECONDARY_URL=" .. quote(secondary) or "", quote(gate))))
   end
   local open_gate = assert(io.open(gate, "w"))
-  for i = 1, clients do assert(pipes[i]:read "l" == "ready") end
+  for i = 1, clients do assert(pipes[i]:read "l" == "ready", "a client failed") end
   open_gate:write(("go\n"):rep(clients))
   open_gate:close()
-  local all, longest = {}, 0
-  for i = 1, clients do
-    for line in pipes[i]:lines() do
-      local total = line:match "^total (.*)"
-      if total then longest = math.max(longest, tonumber(total))
-      else all[#all + 1] = tonumber(line) end
-    end
-    pipes[i]:close()
-  end
+  local result = { longest = 0 }
+  for i = 1, clients do result.longest = math.max(result.longest, take(pipes[i], result)) end
   os.remove(gate)
-  assert(#all == writes * clients, "a client failed")
-  table.sort(all)
-  return { p50 = all[(#all + 1) // 2], p99 = all[math.ceil(#all * 0.99)], rate = #all / longest }
+  return result
 end
 
-local function say(way, result, naive)
-  print(("  %-10s p50 %7.3f ms  p99 %8.3f ms  %8.1f/s%s"):format(way, result.p50 * 1000,
-    result.p99 * 1000, result.rate,
-    naive and ("   p50 %.2f times naive, rate %.2f times"):format(result.p50 / naive.p50,
-      result.rate / naive.rate) or ""))
+--- The least that a protocol costs: a C program that does its steps and nothing else.
+local function start_reference(way, writes, next_id)
+  local result = {}
+  local pipe = assert(io.popen(("%s %s %d %d"):format(support.program "reference_write",
+    way:match "%S+$", writes, next_id)))
+  result.longest = take(pipe, result)
+  return result
+end
+
+local serial = 0
+
+--- One round of one way.
+local function measure(way, rows, clients, writes, secondary)
+  serial = serial + 1
+  local next_id = serial * 10000000000
+  local result = way:find "^least" and start_reference(way, writes, next_id)
+    or start_clients(way, rows, clients, writes, next_id, secondary)
+  assert(#result == writes * clients, "a client failed")
+  table.sort(result)
+  return { p50 = result[(#result + 1) // 2], p99 = result[math.ceil(#result * 0.99)],
+    rate = #result / result.longest }
+end
+
+--- A line of medians; `beside`: and what they are of the naive sequence's.
+local function say(way, list, beside)
+  local function middle(field) return (support.median_of(list, field)) end
+  io.write(("  %-16s p50 %7.3f ms  p99 %8.3f ms  %8.1f/s"):format(way, middle "p50" * 1000,
+    middle "p99" * 1000, middle "rate"))
+  if beside and list[1].p50_ratio then
+    io.write(("   p50 %.2f times naive, rate %.2f times"):format(middle "p50_ratio",
+      middle "rate_ratio"))
+  end
+  print()
+end
+
+--- All ways in turn, and that again and again: the machine is not as fast at one moment as at
+--- another. Each is judged beside the naive sequence of its own round.
+local function compare(ways, rows, clients)
+  local rounds = {}
+  local writes = math.max(20, WRITES // ROUNDS // clients // (rows > 1 and 10 or 1))
+  for round = 1, ROUNDS do
+    local naive
+    for _, way in ipairs(ways) do
+      local result = measure(way, rows, clients, writes)
+      if way == "naive" then naive = result end
+      result.p50_ratio = naive and result.p50 / naive.p50
+      result.rate_ratio = naive and result.rate / naive.rate
+      rounds[way] = rounds[way] or {}
+      rounds[way][round] = result
+    end
+  end
+  for _, way in ipairs(ways) do say(way, rounds[way], way ~= "naive") end
 end
 
 if arg and arg[1] == "client" then
@@ -155,21 +212,18 @@ end
 do
   local db <close> = open()
   make_tables(db)
+  db:write(function() end)  -- makes dualdb's own tables
   local info = db.primary:info()
   print(("dual writes, %s %s, loopback"):format(info.product, info.version))
 end
-local serial = 0
 for _, clients in ipairs(numbers("CLIENTS", "1,8")) do
   for _, rows in ipairs(numbers("ROWS_EACH", "1,100")) do
     print(("%d client%s, %d row%s a transaction"):format(clients, clients > 1 and "s" or "", rows,
       rows > 1 and "s" or ""))
-    local naive
-    for _, way in ipairs { "mysql", "naive", "a1", "a2", "journaled", "insert" } do
-      serial = serial + 1
-      local result = measure(way, rows, clients, serial * 10000000000)
-      if way == "naive" then naive = result end
-      say(way, result, way ~= "naive" and naive)
-    end
+    compare(clients * rows == 1
+      and { "mysql", "naive", "least naive", "least a1", "a1", "least journaled", "journaled", "a2",
+        "insert" }
+      or { "mysql", "naive", "a1", "journaled", "a2", "insert" }, rows, clients)
   end
 end
 
@@ -180,8 +234,7 @@ if LAG > 0 then
   proxy:lag(LAG)
   print(("1 client, 1 row a transaction, the secondary %d ms away"):format(LAG))
   for _, way in ipairs { "naive", "a1", "a2", "journaled" } do
-    serial = serial + 1
-    local result = measure(way, 1, 1, serial * 10000000000, proxy.url .. "?sslmode=disable")
+    local result = measure(way, 1, 1, math.max(20, WRITES // 10), proxy.url .. "?sslmode=disable")
     print(("  %-10s p50 %7.3f ms = %d times %d ms and %.3f ms"):format(way, result.p50 * 1000,
       TURNS[way], LAG, result.p50 * 1000 - TURNS[way] * LAG))
   end
