@@ -172,16 +172,12 @@ end
 
 -- ---- rows of ordinary width ----
 
-local function takes_part(name)
-  return not ONLY or ("," .. ONLY .. ","):find("," .. name .. ",", 1, true) ~= nil
-end
-
 --- Runs the contestants in turn, so that a slow minute of the machine is everybody's. One that
 --- cannot run is not asked again; its list has the reason.
 local function race(names, results, before_round)
   local racing = {}
   for _, name in ipairs(names) do
-    if takes_part(name) then
+    if support.takes_part(name) then
       racing[#racing + 1], results[name] = name, {}
     end
   end
@@ -200,6 +196,7 @@ end
 
 local function bench_rows()
   message_table.make(db.primary, ROWS)
+  support.print_surroundings(db)
   print(("%s of %d rows, medians of %d runs"):format(TABLE, ROWS, RUNS))
   if not ONLY then
     contestants.reference()
@@ -257,6 +254,7 @@ end
 
 local function bench_wide()
   make_wide_tables()
+  support.print_surroundings(db)
   print(("%d rows of %d MiB"):format(WIDE_ROWS, WIDE_MIB))
   local loaded = sync(WIDE_TABLE)
   settle()
@@ -277,7 +275,6 @@ end
 
 set_wal_size(WAL_SIZE)
 local ok, err = pcall(function()
-  support.print_surroundings(db)
   if WIDE then bench_wide() else bench_rows() end
 end)
 set_wal_size(nil)
