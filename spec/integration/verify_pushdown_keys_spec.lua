@@ -2,6 +2,7 @@
 -- nothing else; and what the servers cannot digest is streamed or read.
 
 local clients = require "spec.support.clients"
+local core = require "dualdb.core"
 local digest = require "dualdb.verify.pushdown.digest"
 local methods = require "spec.support.methods"
 local ordered = require "dualdb.verify.pushdown.ordered"
@@ -241,6 +242,40 @@ describe("pushdown", function()
       db = pair.open { [TABLE] = { policies = { zero_dates = "refuse" } } }
       assert.equal("equal", methods.both(db[TABLE]).verdict)
     end)
+  end)
+
+  it("sums ranges of any number, and the secondary never counts on one for each key", function()
+    make(KEYS[1])
+    local spec = db:spec(TABLE)
+    local function bound(i, count)
+      return i > 0 and i < count and core.pack("i", { i * 100 }) or nil
+    end
+    for count = 2, 9 do
+      local ranges = {}
+      for i = 1, count do
+        ranges[i] = { reached = bound(i - 1, count), through = bound(i, count) }
+      end
+      local sums = {}
+      for _, side in ipairs { "primary", "secondary" } do
+        local query = digest.sums(spec, side, nil, ranges)
+        local function ask(text, kinds)
+          return db[side]:with(function(conn)
+            return (conn:fetch(text, query.param_kinds, query.params, kinds))
+          end)
+        end
+        sums[side] = digest.read_sums(ask(query.text, query.kinds), count)
+        if side == "secondary" then
+          local plan = core.unpack("t", ask("explain " .. query.text, "t")[1])[1]
+          assert.is_true(tonumber(plan:match "rows=(%d+)") <= 16, plan)
+        end
+      end
+      local rows = 0
+      for i = 1, count do
+        assert.is_true(digest.same(sums.primary[i], sums.secondary[i]), "range " .. i)
+        rows = rows + sums.primary[i].rows
+      end
+      assert.equal(ROWS, rows)
+    end
   end)
 
   it("is no name of another method", function()

@@ -54,25 +54,38 @@ local function where(condition)
   return condition and " where " .. condition or ""
 end
 
-local function sum_of(spec, side)
-  return ("coalesce(sum(%s), 0)"):format(NUMBER[side]:format(
-    (render.row(spec, side, #spec.columns))))
+local function number_of(spec, side)
+  return NUMBER[side]:format((render.row(spec, side, #spec.columns)))
 end
 
---- The number of the range that a key is in, of those from `first` to `last`, by few comparisons.
-local function range_number(spec, builder, ranges, first, last, params)
-  if first == last then return tostring(first) end
-  local middle = (first + last) // 2
+local function sum_of(spec, side)
+  return ("coalesce(sum(%s), 0)"):format(number_of(spec, side))
+end
+
+local function listed(spec, builder)
   local marks, names = {}, {}
   for i = 1, spec.key_count do
     names[i] = builder.columns[i]
     marks[i] = builder:mark(names[i])
   end
-  params[#params + 1] = ranges[middle].through
-  local below = range_number(spec, builder, ranges, first, middle, params)
-  return ("case when (%s) <= (%s) then %s else %s end"):format(table.concat(names, ", "),
-    table.concat(marks, ", "), below,
-    range_number(spec, builder, ranges, middle + 1, last, params))
+  return "(" .. table.concat(names, ", ") .. ")", "(" .. table.concat(marks, ", ") .. ")"
+end
+
+--- One bit of the number, from 0, of the range that a key is in: whether it is in the upper half of
+--- ranges[from + 1 .. from + size], when `below` is 0, else in the upper half of its half.
+local function bit_of(spec, builder, ranges, from, size, below, params)
+  local half = size // 2
+  local last = ranges[from + half]
+  if not ranges[from + half + 1] then  -- there is no upper half
+    if below == 0 then return "false" end
+    return bit_of(spec, builder, ranges, from, half, below - 1, params)
+  end
+  local names, marks = listed(spec, builder)
+  params[#params + 1] = last.through
+  if below == 0 then return ("%s > %s"):format(names, marks) end
+  local lower = bit_of(spec, builder, ranges, from, half, below - 1, params)
+  return ("case when %s <= %s then %s else %s end"):format(names, marks, lower,
+    bit_of(spec, builder, ranges, from + half, half, below - 1, params))
 end
 
 local function follow_each_other(spec, ranges)
@@ -84,15 +97,26 @@ local function follow_each_other(spec, ranges)
 end
 
 --- The sums of ranges that follow each other, by one scan of them all: the secondary reads many
---- small ranges a quarter slower.
+--- small ranges a quarter slower. The bits of a range's number are grouped by, not the number:
+--- PostgreSQL counts on two groups for each boolean, and on one for each key for anything else that
+--- is made of the key, so that it would sort all rows before it sums them (estimate_num_groups in
+--- src/backend/utils/adt/selfuncs.c).
 local function sums_by_number(spec, side, filter, ranges)
   local builder, bounds = spec.statements[side], {}
-  local number = range_number(spec, builder, ranges, 1, #ranges, bounds)
+  local size, bits, names, number = 1, {}, {}, {}
+  while size < #ranges do size = 2 * size end
+  for i = 1, math.tointeger(math.log(size, 2)) do
+    names[i] = "dualdb_bit" .. i
+    bits[i] = ("%s as %s"):format(bit_of(spec, builder, ranges, 0, size, i - 1, bounds), names[i])
+    number[i] = ("%s::integer * %d"):format(names[i], size >> i)
+  end
   local condition, kinds, values = key_range.condition(builder, spec.key_kinds, ranges[1].reached,
     ranges[#ranges].through)
   return {
-    text = ("select %s, count(*), %s from %s%s group by 1"):format(number, sum_of(spec, side),
-      builder.table, where(key_range.both(condition, filter))),
+    text = ("select 1 + %s, count(*), coalesce(sum(dualdb_number), 0) from (select %s, %s as "
+      .. "dualdb_number from %s%s) as dualdb_rows group by %s"):format(table.concat(number, " + "),
+      table.concat(bits, ", "), number_of(spec, side), builder.table,
+      where(key_range.both(condition, filter)), table.concat(names, ", ")),
     param_kinds = spec.key_kinds:rep(#bounds) .. kinds, params = table.concat(bounds) .. values,
     kinds = KINDS,
   }
