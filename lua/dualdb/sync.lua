@@ -1,6 +1,7 @@
 --- Sync: makes the secondary's tables what the primary's are.
 
 local checkpoint = require "dualdb.sync.checkpoint"
+local claims = require "dualdb.sync.claims"
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
 local lanes = require "dualdb.sync.lanes"
@@ -134,15 +135,17 @@ function sync.all(db, names, options)
   end
   local results, opened = {}, {}
   setup.ensure(db, true)
+  local claimed <close> = claims.take(db, names)
   local taken, beats
   do
-    local all <close> = lanes.new(db, options.jobs or default_lanes(db), options)
+    local all <close> = lanes.new(db, options.jobs or default_lanes(db), options, claimed)
     if options.snapshot then
       beats = snapshot.beats(db)
       taken = snapshot.take(db, all.lanes)
     end
     all:run(order.parents_first(db, names), function(name)
       local ok, one = pcall(function()
+        claimed:keep(name)
         local new = task.open(db, name, options)
         new:drop_outdated()
         return new

@@ -55,17 +55,20 @@ function synced.make(name, kind, count)
   return { name = name, other = key.other, count = count }
 end
 
---- Empties the tables of the secondary.
+--- Empties the tables of the side that is written.
 ---@param tabs spec.Synced[]
-function synced.empty(tabs)
-  for _, tab in ipairs(tabs) do clients.run("postgres", "truncate " .. tab.name) end
+---@param driver "mysql"|"postgres"|nil   the secondary's when it is not given
+function synced.empty(tabs, driver)
+  for _, tab in ipairs(tabs) do clients.run(driver or "postgres", "truncate " .. tab.name) end
 end
 
---- Half of the rows of the secondary are not the primary's any more, are missing or too many.
+--- Half of the rows of that side are not the other's any more, are missing or too many. Of the
+--- primary only where the key is a number.
 ---@param tabs spec.Synced[]
-function synced.spoil(tabs)
+---@param driver "mysql"|"postgres"|nil
+function synced.spoil(tabs, driver)
   for _, tab in ipairs(tabs) do
-    clients.run("postgres", ([[
+    clients.run(driver or "postgres", ([[
       update %s set v = -v where v %% 4 = 1;
       delete from %s where v %% 8 = 2;
       insert into %s select %s, -v, filler from %s where v %% 8 = 3]]):format(tab.name, tab.name,
@@ -89,22 +92,33 @@ function synced.assert_same(tab)
 end
 
 function synced.assert_forgotten(tab)
-  for _, of in ipairs { "dualdb_sync", "dualdb_sync_range" } do
-    assert.same({ { "0" } }, clients.rows("postgres", ("select count(*) from %s where model = '%s'")
-      :format(of, tab.name)))
+  for _, side in ipairs(servers.SIDES) do
+    for _, of in ipairs { "dualdb_sync", "dualdb_sync_range" } do
+      assert.same({ { "0" } }, clients.rows(side.driver,
+        ("select count(*) from %s where model = '%s'"):format(of, tab.name)))
+    end
   end
 end
 
+local REACHED = {
+  postgres = "select sum(rows_read)::bigint as n from %s where model = ? having count(*) > 0",
+  mysql = "select cast(sum(rows_read) as signed) as n from %s where model = ? "
+    .. "having count(*) > 0",
+}
+
 --- Rows that the checkpoint says are over, or nil when there is no checkpoint.
 ---@param tab spec.Synced
+---@param driver "mysql"|"postgres"|nil   of the side that is written: the secondary's
 ---@return integer|nil
-function synced.reached(tab)
-  if not servers.look("postgres", "select to_regclass('dualdb_sync_range') is not null as v")[1].v
-  then
+function synced.reached(tab, driver)
+  driver = driver or "postgres"
+  local schema = driver == "mysql" and servers.settings("mysql").dbname or "public"
+  local name = schema .. ".dualdb_sync_range"
+  if #servers.look(driver, "select 1 as one from information_schema.tables "
+    .. "where table_schema = ? and table_name = 'dualdb_sync_range'", schema) == 0 then
     return nil
   end
-  local found = servers.look("postgres", "select sum(rows_read)::bigint as n "
-    .. "from dualdb_sync_range where model = ? having count(*) > 0", tab.name)[1]
+  local found = servers.look(driver, REACHED[driver]:format(name), tab.name)[1]
   return found and found.n
 end
 
@@ -128,7 +142,7 @@ local CODE = [[
     end
   end
   local results = sync.all(db, names, {
-    chunk_rows = %d, jobs = %d, restart = %s, progress = progress,
+    chunk_rows = %d, jobs = %d, restart = %s, direction = %s, progress = progress,
   })
   progress { rows = 1 }
   local codes = {}
@@ -147,6 +161,7 @@ local CODE = [[
 ---@field chunk_rows integer|nil
 ---@field jobs integer|nil
 ---@field restart boolean|nil
+---@field direction "to_secondary"|"to_primary"|nil
 ---@field moving boolean|nil   it is returned when rows are on their way, and not before
 ---@field policy string|nil   Lua
 ---@field environment table<string, string>|nil
@@ -160,7 +175,8 @@ function synced.start(tabs, options)
   for i, tab in ipairs(tabs) do names[i] = ("%q"):format(tab.name) end
   local started = child.lua(CODE:format(table.concat(names, ", "), options.policy or "nil",
     options.moving or false, options.chunk_rows or 2000, options.jobs or 2,
-    options.restart or false), options.environment)
+    options.restart or false, options.direction and ("%q"):format(options.direction) or "nil"),
+    options.environment)
   servers.finally(function()
     if not started.ended then
       started:signal(9)

@@ -22,6 +22,7 @@ local to_primary = require "dualdb.sync.to_primary"
 ---@field alone table[]                 what may run only while no lane holds a lock
 ---@field open_task fun(name: string): dualdb.SyncTask|nil
 ---@field polite dualdb.Politeness
+---@field claims dualdb.Claims
 ---@field paused_until number|nil      no chunk begins before
 local Lanes = {}
 Lanes.__index = Lanes
@@ -52,10 +53,11 @@ end
 ---@param db dualdb.Database
 ---@param count integer
 ---@param options dualdb.SyncOptions
+---@param claimed dualdb.Claims
 ---@return dualdb.Lanes
-function lanes.new(db, count, options)
+function lanes.new(db, count, options, claimed)
   local self = setmetatable({
-    db = db, options = options, lanes = {}, tasks = {}, waiting = {}, alone = {},
+    db = db, options = options, claims = claimed, lanes = {}, tasks = {}, waiting = {}, alone = {},
   }, Lanes)
   self.polite = politeness.new(db, { max_rate = options.max_rate, max_lag = options.max_lag,
     throttle = options.throttle })
@@ -132,6 +134,7 @@ end
 --- A chunk of which the secondary has refused a row, while no lane holds a lock.
 function Lanes:go_by_keys(task, range, limit)
   local ok, err = pcall(function()
+    self.claims:keep(task.name)
     local after = { id = range.id, through = range.through }
     local read, waiting = task.result.rows_read, task.job.waiting.count
     if task.whole then
@@ -166,7 +169,10 @@ end
 function Lanes:begin(lane, task, range)
   range.taken = true
   task.active = task.active + 1
-  self:try(lane, task, range, function() kind_of(task).begin(lane, task, range) end)
+  self:try(lane, task, range, function()
+    self.claims:keep(task.name)
+    kind_of(task).begin(lane, task, range)
+  end)
 end
 
 --- A chunk is through, or has failed.
@@ -214,6 +220,7 @@ function Lanes:take_by_keys(task)
   local range = task.ranges[1]
   self.alone[#self.alone + 1] = function()
     local ok, err = pcall(function()
+      self.claims:keep(task.name)
       local progress = self.options.progress
       if not task.forwards then return by_keys.repair(task) end
       if task.mode == "load" and task.transform and #task.written.indexes == #task.spec.columns then
