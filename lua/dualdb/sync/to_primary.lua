@@ -16,12 +16,17 @@ local to_primary = { load = {}, refresh = {} }
 --- Seconds that older transactions of the secondary are waited for.
 local HORIZON = 5
 
+--- So often a lock is not waited for. The next row behind a range is locked with it, which another
+--- lane may just have inserted: that one commits only when this one does not stand still.
+local IMPATIENT = 6
+
 --- Locks the rows of a range and the gaps between them. Returns how many rows there are.
-local function lock(conn, task, condition, kinds, values)
+local function lock(conn, task, range, condition, kinds, values)
   local builder = task.spec.statements.primary
   local hint = task.spec.primary_table.primary_key and " force index (primary)" or ""
-  local found = conn:fetch(("select count(*) from %s%s%s for update"):format(builder.table, hint,
-    condition and " where " .. condition or ""), kinds, values, "i")
+  local found = conn:fetch(("select count(*) from %s%s%s for update%s"):format(builder.table, hint,
+    condition and " where " .. condition or "", (range.tries or 0) < IMPATIENT and " nowait" or ""),
+    kinds, values, "i")
   return core.unpack("i", found[1])[1]
 end
 
@@ -36,7 +41,7 @@ local function enter(lane, task, work)
   primary:execute "set session foreign_key_checks = 0"
   work.condition, work.kinds, work.values = key_range.condition(spec.statements.primary,
     spec.key_kinds, range.reached, through)
-  work.there = lock(primary, task, work.condition, work.kinds, work.values)
+  work.there = lock(primary, task, range, work.condition, work.kinds, work.values)
   if not replay_keys.wait_for_older(reader, HORIZON) then
     errors.raise("transient", replay_keys.OLDER)
   end
