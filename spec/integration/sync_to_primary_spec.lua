@@ -2,6 +2,7 @@
 -- by the servers' own clients.
 
 local clients = require "spec.support.clients"
+local errors = require "dualdb.errors"
 local pair = require "spec.support.pair"
 local sync = require "dualdb.sync"
 
@@ -115,12 +116,55 @@ from generate_series(1, %d) n]]):format(ROWS))
     assert.equal("equal", db.Word:verify().verdict)
   end)
 
-  it("says so when the primary cannot hold a row, and nothing of its chunk is there", function()
-    db.secondary:execute "update spec_back set price = 'NaN' where id = 10"
-    local err = pair.failure(run)
-    assert.equal("data", err.class)
-    assert.equal("0", clients.rows("mysql", "select count(*) from spec_back where id = 10")[1][1])
-  end)
+  -- Rows of the secondary that the primary has no place for; what is said, and what ends it.
+  local REFUSED = {
+    { name = "a number that is none", spoil = "price = 'NaN'", says = "key 1000 .*column price",
+      mend = "price = 1" },
+    { name = "an id beyond its own", spoil = "id = 99999999999999999999",
+      says = "key 99999999999999999999 .*column id", mend = "id = 3500", moves = true },
+    { name = "a negative id", spoil = "id = -5", says = "column 'id'", mend = "id = 1000" },
+    { name = "a moment that is none", spoil = "at = 'infinity'", says = "key 1000 .*column at",
+      mend = "at = now()" },
+    { name = "a year that it does not have", spoil = "at = '20000-01-01'",
+      says = "key 1000 .*column at", mend = "at = now()" },
+    { name = "bytes that are too long", spoil = "raw = decode(repeat('00', 41), 'hex')",
+      says = "raw", mend = "raw = null" },
+    { name = "a text that it takes for another one's", spoil = "content = 'OTHER'",
+      says = "content", mend = "content = 'own'" },
+    { name = "what its check refuses", spoil = "price = 7000000", says = "spec_back_price",
+      mend = "price = 1" },
+  }
+
+  local THERE = "select * from spec_back where id = 1000 or id not between 1 and " .. ROWS
+
+  for _, mode in ipairs { "load", "refresh" } do
+    for _, case in ipairs(REFUSED) do
+      it(("says so when the primary cannot hold a row, and goes on with it mended: %s, in a %s")
+        :format(case.name, mode), function()
+        db.primary:execute("alter table spec_back add constraint spec_back_price "
+          .. "check (price < 7e6)")
+        db.secondary:execute "update spec_back set content = 'one' where id = 1000"
+        db.secondary:execute "update spec_back set content = 'other' where id = 1001"
+        db:refresh()
+        if mode == "refresh" then
+          run()
+          db.primary:execute "update spec_back set flag = 1 - flag where id > 900"
+        end
+        local before = clients.rows("mysql", THERE)
+        db.secondary:execute(("update spec_back set %s where id = 1000"):format(case.spoil))
+        local err = pair.failure(run)
+        assert.equal(7, errors.exit_code(err), tostring(err))
+        assert.equal("primary", err.side)
+        assert.matches(case.says, tostring(err))
+        -- A row with another key is gone from where it was, as it is on the secondary.
+        assert.same(case.moves and {} or before, clients.rows("mysql", THERE))
+        db.secondary:execute(("update spec_back set %s where content in ('one', 'OTHER')"):format(
+          case.mend))
+        run()
+        is_whole()
+      end)
+    end
+  end
 
   it("does not go over rows that only the primary has got", function()
     db.primary:execute("insert into dualdb_journal (model, key_digest, kinds, gid) values "

@@ -10,6 +10,7 @@ local key_range = require "dualdb.sync.key_range"
 local merge = require "dualdb.sync.merge"
 local policies = require "dualdb.policies"
 local replay_keys = require "dualdb.replay_keys"
+local row = require "dualdb.row"
 
 local to_primary = { load = {}, refresh = {} }
 
@@ -60,14 +61,26 @@ local function begin_work(lane, task, range, kind)
   return work
 end
 
---- A value that the primary's types cannot hold: there is no quarantine on this side.
+--- A value that the primary's types cannot hold: there is no quarantine on this side. A load has
+--- the columns that are written, a refresh has all; the key's are the first of both.
 local function refuse_refused(lane, task)
+  local spec = task.spec
   lane:take_refusals()
-  lane:each_refusal(function(_, column, reason)
-    local name = column and task.spec.names[task.written.indexes[column]]
-    error(errors.make("data", ("model %s: a row of the secondary cannot go to the primary: %s%s")
-      :format(task.name, name and ("column %s: "):format(name) or "", reason),
-      { model = task.name, side = "primary" }), 0)
+  local function name_of(column)
+    return spec.names[task.mode == "load" and task.written.indexes[column] or column]
+  end
+  lane:each_refusal(function(packed, column, reason)
+    local name = column and name_of(column)
+    -- What the statement to the primary refuses is told by the place among its columns.
+    reason = reason:gsub("^column (%d+)", function(place)
+      return "column " .. name_of(math.tointeger(tonumber(place)))
+    end)
+    local key = row.key_text(spec, packed)
+    local where = name and ("column %s: "):format(name) or ""
+    error(errors.make("data", ("model %s: the secondary's row with key %s cannot go to the "
+      .. "primary: %s%s"):format(task.name, key, where, reason), {
+        model = task.name, side = "primary", key = key,
+      }), 0)
   end)
 end
 
