@@ -11,9 +11,10 @@ describe("a full sync that is killed", function()
   before_each(edge.before_each)
   after_each(edge.after_each)
 
-  local function die(tab, step)
+  local function die(tab, step, direction)
     local run = synced.run({ tab }, {
-      chunk_rows = CHUNK, jobs = 1, environment = { DUALDB_CRASH_AT = step },
+      chunk_rows = CHUNK, jobs = 1, direction = direction,
+      environment = { DUALDB_CRASH_AT = step },
     })
     assert.equal(137, run.code, run.text)
   end
@@ -54,6 +55,22 @@ describe("a full sync that is killed", function()
     assert.equal(0, run.code, run.text)
     assert_equal(tab)
   end)
+
+  for direction, driver in pairs { to_secondary = "postgres", to_primary = "mysql" } do
+    it(("begins anew where the rows that it had brought are gone: %s"):format(direction), function()
+      local tab = synced.make(NAME, "integer", COUNT)
+      if direction == "to_primary" then
+        assert.equal(0, synced.run({ tab }).code)
+        synced.empty({ tab }, driver)
+      end
+      die(tab, "sync.released:3", direction)
+      clients.run(driver, "delete from " .. NAME)
+      local run = synced.run({ tab }, { chunk_rows = CHUNK, jobs = 1, direction = direction })
+      assert.equal(0, run.code, run.text)
+      assert.is_false(run.results[NAME].resumed)
+      assert_equal(tab)
+    end)
+  end
 
   --- Keys in quarantine, as the client shows them.
   local function in_quarantine()

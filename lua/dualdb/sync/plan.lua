@@ -14,6 +14,13 @@ local plan = {}
 ---@field estimated_rows integer    of the table that is read
 ---@field estimated_bytes integer
 
+--- Whether a side's table has no rows.
+---@param side "primary"|"secondary"
+function plan.is_empty(db, spec, side)
+  return #db[side]:query(("select 1 as one from %s limit 1"):format(
+    spec.statements[side].table)) == 0
+end
+
 --- What becomes of the model's rows: an empty table is loaded, if rows can go into it as they are
 --- made. A transform takes all columns, of which the secondary may compute some by itself.
 ---@param db dualdb.Database
@@ -25,9 +32,7 @@ function plan.action(db, spec, forwards)
   if forwards and fetch.transform(spec) and #row.writable(spec, target) < #spec.columns then
     return "refresh"
   end
-  local there = db[target]:query(("select 1 as one from %s limit 1"):format(
-    spec.statements[target].table))
-  return #there == 0 and "load" or "refresh"
+  return plan.is_empty(db, spec, target) and "load" or "refresh"
 end
 
 ---@param db dualdb.Database

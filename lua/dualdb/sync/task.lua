@@ -106,6 +106,14 @@ local function refuse_transform(name)
     .. "secondary cannot go back"):format(name), { model = name, side = "primary" }), 0)
 end
 
+--- Rows of which a checkpoint says that they are over are not there: the table was emptied since,
+--- or made anew within the second by which the primary tells its tables apart.
+local function is_emptied(self, before)
+  local read = 0
+  for _, range in ipairs(before.ranges) do read = read + range.rows_read end
+  return read > 0 and plan.is_empty(self.db, self.spec, self.target.name)
+end
+
 local function first_ranges() return { { id = 1, done = false } } end
 
 --- Looks at both sides and decides how the model's rows go over. Writes nothing.
@@ -136,7 +144,7 @@ function task.open(db, name, options)
   self.fingerprint = checkpoint.fingerprint(spec, forwards and "to_secondary" or "to_primary",
     identity_of(target, spec))
   local before, is_noted = checkpoint.read(target, name, self.fingerprint)
-  if options.restart or self.snapshot then before = nil end
+  if options.restart or self.snapshot or before and is_emptied(self, before) then before = nil end
   self.outdated = is_noted and not before
   if before then
     self.mode, self.ranges, self.noted = before.mode, before.ranges, true
