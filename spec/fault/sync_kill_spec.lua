@@ -43,20 +43,28 @@ describe("a full sync that is killed", function()
     end
   end
 
-  --- Kills syncs of the tables at random times until there were so many; `again` puts the tables
-  --- back when they are through. After the last one a sync runs to its end. Returns the last run,
-  --- and what the checkpoint said before it.
-  local function kill_often(tabs, kills, most_seconds, again, in_one_pass)
-    kills = math.ceil(kills * FACTOR)
+  ---@class spec.Kills
+  ---@field kills integer
+  ---@field most_seconds number   until one is killed
+  ---@field again function        puts the tables back when they are through
+  ---@field in_one_pass boolean|nil
+  ---@field direction "to_primary"|nil
+
+  --- Kills syncs of the tables at random times until there were so many. After the last one a sync
+  --- runs to its end. Returns the last run, and what the checkpoint said before it.
+  ---@param how spec.Kills
+  local function kill_often(tabs, how)
+    local kills = math.ceil(how.kills * FACTOR)
+    local written = how.direction and "mysql" or "postgres"
     print(("\nSYNC_SEED=%d, %d kills"):format(SEED, kills))
     math.randomseed(SEED)
     local before = synced.sessions()
     local killed, completed, resumed = 0, 0, 0
     while true do
       local started = synced.start(tabs, {
-        jobs = math.random(3), moving = math.random(3) > 1,
+        jobs = math.random(3), moving = math.random(3) > 1, direction = how.direction,
       })
-      core.sleep(math.random() * most_seconds)  -- a part of the time that it takes
+      core.sleep(math.random() * how.most_seconds)  -- a part of the time that it takes
       started:signal(SIGKILL)
       local run = synced.finish(started)
       if run.code == 0 then
@@ -65,23 +73,24 @@ describe("a full sync that is killed", function()
         for _, result in pairs(run.results) do
           if result.resumed then resumed = resumed + 1 end
         end
-        again()
+        how.again()
       else
         assert.equal(128 + SIGKILL, run.code, run.text)
         killed = killed + 1
-        local reached = synced.reached(tabs[1])
-        if killed >= kills and (in_one_pass or reached and reached > 0) then break end
+        local reached = synced.reached(tabs[1], written)
+        if killed >= kills and (how.in_one_pass or reached and reached > 0) then break end
       end
       -- Half of them begin while the servers are still about the one before.
       if math.random(2) == 1 then synced.wait_for_sessions(before) end
     end
     synced.wait_for_sessions(before)
     local reached = {}
-    for _, tab in ipairs(tabs) do reached[tab.name] = synced.reached(tab) end
-    local run = synced.run(tabs)
+    for _, tab in ipairs(tabs) do reached[tab.name] = synced.reached(tab, written) end
+    local run = synced.run(tabs, { direction = how.direction })
     assert.equal(0, run.code, run.text)
     print(("%d killed, %d came to their end before, %d of these went on from a checkpoint")
       :format(killed, completed, resumed))
+    assert.is_true(killed >= kills)
     return run, reached
   end
 
@@ -96,8 +105,10 @@ describe("a full sync that is killed", function()
   for _, kind in ipairs { "integer", "text", "composite" } do
     it(("in its load goes on from its last chunk: %s key"):format(kind), function()
       local tab = synced.make(NAME, kind, COUNT)
-      local run, reached = kill_often({ tab }, kind == "integer" and 40 or 15, 0.4,
-        function() synced.empty { tab } end)
+      local run, reached = kill_often({ tab }, {
+        kills = kind == "integer" and 40 or 15, most_seconds = 0.4,
+        again = function() synced.empty { tab } end,
+      })
       assert.equal("load", run.results[NAME].action)
       assert_went_on(run, tab, reached[NAME])
       assert_equal { tab }
@@ -109,8 +120,10 @@ describe("a full sync that is killed", function()
       local tab = synced.make(NAME, kind, in_one_pass and FEW or COUNT)
       assert.equal(0, synced.run({ tab }).code)
       synced.spoil { tab }
-      local run, reached = kill_often({ tab }, kind == "integer" and 20 or 8, 0.6,
-        function() synced.spoil { tab } end, in_one_pass)
+      local run, reached = kill_often({ tab }, {
+        kills = kind == "integer" and 20 or 8, most_seconds = 0.6, in_one_pass = in_one_pass,
+        again = function() synced.spoil { tab } end,
+      })
       assert.equal("refresh", run.results[NAME].action)
       if not in_one_pass then assert_went_on(run, tab, reached[NAME]) end
       assert_equal { tab }
@@ -122,9 +135,29 @@ describe("a full sync that is killed", function()
     for i, kind in ipairs { "integer", "composite", "text", "integer" } do
       tabs[i] = synced.make(NAME .. i, kind, i == 4 and 500 or COUNT // 2)
     end
-    kill_often(tabs, 10, 0.5, function() synced.empty(tabs) end, true)
+    kill_often(tabs, {
+      kills = 10, most_seconds = 0.5, in_one_pass = true,
+      again = function() synced.empty(tabs) end,
+    })
     assert_equal(tabs)
   end)
+
+  for _, mode in ipairs { "load", "refresh" } do
+    it(("to the primary goes on from its last chunk: %s"):format(mode), function()
+      local tab = synced.make(NAME, "integer", COUNT)
+      assert.equal(0, synced.run({ tab }).code)
+      local function damage()
+        synced[mode == "load" and "empty" or "spoil"]({ tab }, "mysql")
+      end
+      damage()
+      local run, reached = kill_often({ tab }, {
+        kills = 12, most_seconds = 0.6, again = damage, direction = "to_primary",
+      })
+      assert.equal(mode, run.results[NAME].action)
+      assert_went_on(run, tab, reached[NAME])
+      assert_equal { tab }
+    end)
+  end
 
   for _, chunk_rows in ipairs { 2000, 2 * FEW } do
     it(("forgets how far it was when it is to begin anew, with chunks of %d rows"):format(
@@ -143,19 +176,28 @@ describe("a full sync that is killed", function()
 
   -- ---- at a step ----
 
+  local WAYS = {
+    { name = "load" }, { name = "refresh", refreshes = true },
+    { name = "load of the primary", direction = "to_primary", driver = "mysql" },
+    { name = "refresh of the primary", direction = "to_primary", driver = "mysql",
+      refreshes = true },
+  }
+
   for _, step in ipairs(matrix.steps "sync") do
-    for _, mode in ipairs { "load", "refresh" } do
-      it(("at %s (step %d): %s, in a %s"):format(step.name, step.number, step.text, mode),
-        matrix.watched("sync", step.name, mode, function()
+    for _, way in ipairs(WAYS) do
+      it(("at %s (step %d): %s, in a %s"):format(step.name, step.number, step.text, way.name),
+        matrix.watched("sync", step.name, way.name, function()
           local tab = synced.make(NAME, "integer", FEW)
-          if mode == "refresh" then
-            assert.equal(0, synced.run({ tab }).code)
-            synced.spoil { tab }
+          if way.refreshes or way.direction then assert.equal(0, synced.run({ tab }).code) end
+          if way.refreshes then
+            synced.spoil({ tab }, way.driver)
+          else
+            synced.empty({ tab }, way.driver)
           end
           local often = step.name:match "%.written$" or step.name:match "%.committed$"
             or step.name:match "%.released$"
           for _, which in ipairs(often and { 1, 2, 7 } or { 1 }) do
-            local run = synced.run({ tab }, { environment = {
+            local run = synced.run({ tab }, { direction = way.direction, environment = {
               DUALDB_CRASH_AT = step.name .. ":" .. which,
             } })
             -- A range is cut only where a lane has nothing to do meanwhile.
@@ -163,7 +205,7 @@ describe("a full sync that is killed", function()
               assert.equal(137, run.code, run.text)
             end
           end
-          local run = synced.run { tab }
+          local run = synced.run({ tab }, { direction = way.direction })
           assert.equal(0, run.code, run.text)
           assert_equal { tab }
         end))
