@@ -2,6 +2,7 @@
 
 local core = require "dualdb.core"
 local errors = require "dualdb.errors"
+local exchange = require "dualdb.replay_exchange"
 local fallback_ids = require "dualdb.fallback_ids"
 local journal = require "dualdb.journal"
 local keys = require "dualdb.replay_keys"
@@ -118,6 +119,7 @@ local function guarded(run, job, items, fn)
       guarded(run, job, table.move(items, half + 1, #items, 1, {}), fn)
     else
       items[1].outcome, items[1].reason = "failed", message_of(err)
+      items[1].taken = exchange.is_taken(err)
     end
     return
   end
@@ -204,6 +206,58 @@ local function pass(run, job, report)
   return moved
 end
 
+--- Items that have failed because their values are taken, with entries on the side alone.
+local function taken_of(job, side)
+  local list = {}
+  for _, item in pairs(job.last) do
+    if item.outcome == "failed" and item.taken and #item.ids[journal.other(side)] == 0 then
+      list[#list + 1] = item
+    end
+  end
+  table.sort(list, function(a, b) return a.key < b.key end)
+  return list
+end
+
+local function forget_waiting(job)
+  local waiting = {}
+  for _, digest in ipairs(job.waiting) do
+    if job.last[digest] then waiting[#waiting + 1] = digest end
+  end
+  job.waiting = waiting
+end
+
+--- Rows that take each other's values go together, or none of them. Returns whether any went.
+local function exchange_values(run, job)
+  local moved = false
+  for _, side in ipairs(SIDES) do
+    for _, group in ipairs(exchange.groups(run.db, job.spec, side, taken_of(job, side))) do
+      local ok, err = pcall(run.alone, run, job.spec.name, function()
+        return keys.move(run, job.spec, side, group, function(conn, locked)
+          return exchange.park(conn, job.spec, side, locked)
+        end)
+      end)
+      if not ok then
+        err = errors.wrap(err)
+        run:rollback()
+        if not ROW_CLASSES[err.class] and not PASSING[err.class] then error(err, 0) end
+        local passing = PASSING[err.class]
+        for _, item in ipairs(group) do
+          item.outcome, item.reason = passing and "later" or "failed", message_of(err)
+        end
+        if passing then run:connect() end
+      end
+      for _, item in ipairs(group) do
+        if item.outcome == "done" then
+          job.result.replayed = job.result.replayed + 1
+          job.last[item.digest], moved = nil, true
+        end
+      end
+    end
+  end
+  if moved then forget_waiting(job) end
+  return moved
+end
+
 local function any_later(jobs)
   for _, job in ipairs(jobs) do
     for _, digest in ipairs(job.waiting) do
@@ -223,7 +277,10 @@ local function run_passes(run, jobs, report)
     local moved = false
     for _, job in ipairs(jobs) do
       job.shrunk = false
-      if #job.waiting > 0 then moved = pass(run, job, report) or moved end
+      if #job.waiting > 0 then
+        moved = pass(run, job, report) or moved
+        moved = exchange_values(run, job) or moved
+      end
       moved = moved or job.shrunk   -- smaller batches have a better chance
     end
     if moved then

@@ -23,6 +23,7 @@ local FIRST_HORIZON, MOST_HORIZON = 0.25, 2
 ---@field ids { primary: integer[], secondary: integer[] }   entries, listed before any lock
 ---@field outcome "done"|"conflict"|"refused"|"failed"|"later"|nil
 ---@field reason string|nil
+---@field taken boolean|nil       failed: another row has a value of it
 ---@field tries integer           how often older transactions were in the way
 
 --- A point at which a spec may have the process die.
@@ -330,16 +331,20 @@ local function is_delete(item) return item.crossed == nil and not item.reason en
 --- Each returns the items that can be committed, or nil when conflicts came to light after rows had
 --- been written.
 local DIRECTIONS = {
-  primary = function(run, spec, items)
-    local settled = write_secondary(run, spec, lock(run, spec, items, is_delete))
+  primary = function(run, spec, items, before)
+    local locked = lock(run, spec, items, is_delete)
+    if before then before(run.conns.secondary, locked) end
+    local settled = write_secondary(run, spec, locked)
     -- Asked when the rows are locked: who writes the secondary alone commits before or waits.
     if #without_conflicts(run, spec, "secondary", settled) < #settled then return nil end
     return settled
   end,
-  secondary = function(run, spec, items)
+  secondary = function(run, spec, items, before)
     local locked = lock(run, spec, items, always)
     -- The transaction's first read that locks nothing: it sees everything up to now.
-    return write_primary(run, spec, without_conflicts(run, spec, "primary", locked))
+    local rest = without_conflicts(run, spec, "primary", locked)
+    if before then before(run.conns.primary, rest) end
+    return write_primary(run, spec, rest)
   end,
 }
 
@@ -349,10 +354,11 @@ local DIRECTIONS = {
 ---@param spec dualdb.Spec
 ---@param truth "primary"|"secondary"
 ---@param items dualdb.ReplayItem[]
-function replay_keys.move(run, spec, truth, items)
+---@param before fun(conn: userdata, locked: dualdb.ReplayItem[])|nil   on the side that is written
+function replay_keys.move(run, spec, truth, items, before)
   local rest = items
   while #rest > 0 do
-    local settled = DIRECTIONS[truth](run, spec, rest)
+    local settled = DIRECTIONS[truth](run, spec, rest, before)
     if settled then
       finish(run, journal.other(truth), truth, ids_of(settled))
       for _, item in ipairs(settled) do item.outcome = "done" end

@@ -101,6 +101,67 @@ describe("replay", function()
     end)
   end
 
+  for _, side in ipairs { "primary", "secondary" } do
+    local on = side == "primary" and on_primary or on_secondary
+    local other = side == "primary" and "secondary" or "primary"
+
+    it(("brings rows of the %s over that have exchanged a unique value, beside others")
+      :format(side), function()
+      on({ 1, 2, 3 }, "update %s set name = null where id < 4")
+      for id, name in ipairs { "b", "c", "a" } do
+        on({}, "update %s set name = ? where id = ?", name, id)
+      end
+      -- Not theirs: a value that stays taken.
+      db[other]:execute(("insert into %s (id, name) values (70, 'taken')"):format(NAME))
+      on({ 4 }, "insert into %s (id, name) values (4, 'taken')")
+      for id = 10, 30 do on({ id }, "insert into %s (id, name) values (" .. id .. ", null)") end
+      local result = replay()[1]
+      assert.same({ 24, 1, 0 }, { result.replayed, result.quarantined, result.left })
+      assert.same({ "b", "c", "a" }, { rows(other)[1].name, rows(other)[2].name,
+        rows(other)[3].name })
+      assert.equal('{"id":4}', db:journal():list()[1].key)
+      db[other]:execute(("delete from %s where id = 70"):format(NAME))
+      assert.equal(1, replay({ retry_quarantined = true })[1].replayed)
+      assert_equal()
+      assert.equal(0, dirty.count(db))
+    end)
+
+    it(("changes no row of those of the %s that have exchanged a unique value if one cannot go")
+      :format(side), function()
+      on({ 1, 2 }, "update %s set name = null where id < 3")
+      on({}, "update %s set name = 'b' where id = 1")
+      on({}, "update %s set name = 'a' where id = 2")
+      local check = "alter table %s add constraint spec_check check (name <> 'a' or amount = 1)"
+      db[other]:execute(check:format(NAME))
+      local truth, before = rows(side), rows(other)
+      local result = replay()[1]
+      assert.same({ 0, 2, 0 }, { result.replayed, result.quarantined, result.left })
+      assert.same(truth, rows(side))
+      assert.same(before, rows(other))
+      db[other]:execute(("alter table %s drop constraint spec_check"):format(NAME))
+      assert.equal(2, replay({ retry_quarantined = true })[1].replayed)
+      assert_equal()
+    end)
+  end
+
+  it("gives no value for the time being to a row whose value other rows follow", function()
+    local FOLLOWER = "spec_replay_follower"
+    pair.make(db, FOLLOWER, {
+      mysql = "id int not null primary key, name varchar(50)",
+      postgres = ("id int primary key, name varchar(50) references %s (name) on update cascade")
+        :format(NAME),
+    })
+    reopen()
+    for _, side in ipairs { db.primary, db.secondary } do
+      side:execute("insert into " .. FOLLOWER .. " values (1, 'a')")
+    end
+    on_primary({ 1, 2 }, "update %s set name = null where id < 3")
+    on_primary({}, "update %s set name = 'b' where id = 1")
+    on_primary({}, "update %s set name = 'a' where id = 2")
+    assert.equal(2, replay()[1].quarantined)
+    assert.equal("a", pair.value(db.secondary, "select name as v from " .. FOLLOWER))
+  end)
+
   it("quarantines a row whose values the secondary cannot hold, and says why", function()
     db.primary:with(function(conn)
       local mode = conn:query("select @@sql_mode as mode")[1].mode
