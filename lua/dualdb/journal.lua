@@ -310,14 +310,15 @@ end
 ---@param conn userdata
 ---@param model string
 ---@param digests string[]
+---@param unless string|nil   a state whose entries do not count
 ---@return table<string, boolean>
-function journal.dirty(conn, model, digests)
+function journal.dirty(conn, model, digests, unless)
   local dirty = {}
   for from = 1, #digests, BATCH do
     local to = math.min(from + BATCH - 1, #digests)
     for _, entry in ipairs(ask(conn, ("select distinct key_digest from dualdb_journal where "
-      .. "model = ? and key_digest in (%s)"):format(marks(to - from + 2)), model, journal.WHOLE,
-      table.unpack(digests, from, to))) do
+      .. "state <> ? and model = ? and key_digest in (%s)"):format(marks(to - from + 2)),
+      unless or "", model, journal.WHOLE, table.unpack(digests, from, to))) do
       dirty[entry.key_digest] = true
     end
   end
@@ -325,6 +326,17 @@ function journal.dirty(conn, model, digests)
     for _, digest in ipairs(digests) do dirty[digest] = true end
   end
   return dirty
+end
+
+--- Which of the keys a replay will bring, or a person has to decide on. A quarantined entry of the
+--- primary's journal is of a row that no replay brings: a repair may, as the primary has the truth.
+---@param conn userdata
+---@param side "primary"|"secondary"   whose journal it is
+---@param model string
+---@param digests string[]
+---@return table<string, boolean>
+function journal.pending(conn, side, model, digests)
+  return journal.dirty(conn, model, digests, side == "primary" and "quarantined" or nil)
 end
 
 --- The entries of a model with the digests: { id, key_digest, kinds, canonical, state }.

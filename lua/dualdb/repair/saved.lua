@@ -112,12 +112,12 @@ local function new_report(spec)
   }, Saved)
 end
 
---- Notes which of the keys that were read have an entry in a journal now.
+--- Notes which of the keys that were read wait in a journal now.
 local function look_in_journals(db, report)
   local digests = report.keys
   report.keys = {}
   for _, side in ipairs { "primary", "secondary" } do
-    local dirty = db[side]:with(journal.dirty, report.spec.name, digests)
+    local dirty = db[side]:with(journal.pending, side, report.spec.name, digests)
     for digest in pairs(dirty) do report.in_journal[digest] = true end
   end
 end

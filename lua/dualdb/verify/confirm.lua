@@ -14,7 +14,7 @@ local confirm = {}
 --- the time to last.
 local AT_ONCE = 10000
 
---- Notes those of the keys, by their digests, that have an entry in a journal.
+--- Notes those of the keys, by their digests, that wait in a journal.
 local function look_in_journals(report, conns, keys)
   if report.ignores_journal then return end
   local name, digests = report.spec.name, nil
@@ -24,7 +24,7 @@ local function look_in_journals(report, conns, keys)
         digests = {}
         for i, key in ipairs(keys) do digests[i] = core.digest(key) end
       end
-      for digest in pairs(journal.dirty(conns[side], name, digests)) do
+      for digest in pairs(journal.pending(conns[side], side, name, digests)) do
         report.in_journal[digest] = true
       end
     end
