@@ -2,6 +2,7 @@
 
 local aside = require "spec.support.aside"
 local child = require "spec.support.child"
+local fetch = require "dualdb.fetch"
 local pair = require "spec.support.pair"
 local set_aside = require "dualdb.sync.set_aside"
 
@@ -281,7 +282,7 @@ describe("a foreign key that was set aside", function()
     db.secondary:execute("insert into spec_aside (id, parent_id) select n, 99 "
       .. "from generate_series(1, 1234) as n")
     set_aside.restore_foreign_key(db, entry, function(keys)
-      assert.is_true(#keys <= 500)
+      assert.is_true(#keys <= fetch.BATCH)
       seen = seen + #keys
       local spec = db:spec "Item"
       db.secondary:with(function(conn)
