@@ -167,25 +167,25 @@ static int dual_settle(lua_State *L) {
     return dd_push_result(L, &result);
 }
 
-/* dual:mismatches() -> the numbers of statements that affected other numbers of rows, and whether the
- * guard found some */
+/* dual:mismatches() -> the numbers of statements that affected other numbers of rows, whether the guard
+ * found some, and whether a statement with the number DUAL_NOTED did */
 static int dual_mismatches(lua_State *L) {
     lua_dual *self = open_dual(L);
     unsigned count;
     const uint32_t *numbers = dd_dual_mismatches(self->dual, &count);
     lua_createtable(L, (int)count, 0);
     lua_Integer at = 0;
-    bool guarded = false;
+    bool guarded = false, noted = false;
     for (unsigned i = 0; i < count; i++) {
-        if (numbers[i] == DD_DUAL_GUARD) {
-            guarded = true;
-            continue;
-        }
+        guarded = guarded || numbers[i] == DD_DUAL_GUARD;
+        noted = noted || numbers[i] == DD_DUAL_NOTED;
+        if (numbers[i] == DD_DUAL_GUARD || numbers[i] == DD_DUAL_NOTED) continue;
         lua_pushinteger(L, numbers[i]);
         lua_rawseti(L, -2, ++at);
     }
     lua_pushboolean(L, guarded);
-    return 2;
+    lua_pushboolean(L, noted);
+    return 3;
 }
 
 static int dual_savepoint(lua_State *L) {
@@ -343,4 +343,6 @@ void dd_open_dual(lua_State *L) {
     luaL_setfuncs(L, functions, 0);
     lua_pushinteger(L, DD_DUAL_MUST);
     lua_setfield(L, -2, "DUAL_MUST");
+    lua_pushinteger(L, DD_DUAL_NOTED);
+    lua_setfield(L, -2, "DUAL_NOTED");
 }

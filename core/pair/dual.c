@@ -101,7 +101,8 @@ static dd_status check_rows(dd_dual *dual, unsigned at, const dd_result *result,
     const int64_t expected = dual->sent[at].expected;
     if (expected < 0 || result->affected == (uint64_t)expected) return DD_OK;
     const uint32_t number = dual->sent[at].number;
-    if ((dual->lenient && number != DD_DUAL_MUST) || number == DD_DUAL_GUARD) {
+    if ((dual->lenient && number != DD_DUAL_MUST) || number == DD_DUAL_GUARD ||
+        number == DD_DUAL_NOTED) {
         dd_buf_add(&dual->mismatches, &dual->sent[at].number, sizeof dual->sent[at].number);
         return DD_OK;
     }

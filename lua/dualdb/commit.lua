@@ -94,7 +94,8 @@ function commit.prepare(tx)
   if tx.primary and tx.secondary then tx.dual:guard(ANY_ENTRY) end
   if side then enter(tx, side) end
   tx.dual:prepare()
-  local mismatched, guarded = tx.dual:mismatches()
+  local mismatched, guarded, beat_missed = tx.dual:mismatches()
+  if beat_missed then heartbeat.take_back(tx) end
   if guarded then check_other_journal(tx) end
   if #mismatched == 0 then return end
   tx.diverged = tx:touched_by(mismatched)

@@ -101,7 +101,15 @@ local function beat(tx)
   tx.dual:execute("primary", without_strict_snapshots(tx, BEAT.primary), number, tx.began_at,
     project)
   tx.dual:secondary(BEAT.secondary, "iiittt",
-    core.pack("iiittt", { number, bound, now, tx.gid, project, project }))
+    core.pack("iiittt", { number, bound, now, tx.gid, project, project }), 1, core.DUAL_NOTED)
+end
+
+--- Takes the primary's beat back, when the secondary's row was locked by somebody else: of sides
+--- with unequal numbers one would be taken for restored. The primary can still be written.
+---@param tx dualdb.Transaction
+function heartbeat.take_back(tx)
+  tx.dual:execute("primary", "update dualdb_heartbeat set beat = beat - 1 where project = ?",
+    row_name(tx.db, protocol.decider(tx.mode)))
 end
 
 --- Puts a beat into the dual write, when one is due. Called as the last of its statements, before

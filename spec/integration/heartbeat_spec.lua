@@ -174,10 +174,11 @@ describe("the heartbeat", function()
     local begin = core.clock()
     assert.is_number(ride())
     assert.is_true(core.clock() - begin < 3)
-    assert.same({ 1, 0 }, numbers())
+    -- The side with the lower number would be taken for one that was restored from a backup.
+    assert.same({ 0, 0 }, numbers())
     finish()
     ride()
-    assert.same({ 2, 2 }, numbers())
+    assert.same({ 1, 1 }, numbers())
   end)
 
   it("says nothing of the time since a change waits in the primary's journal", function()
