@@ -68,7 +68,8 @@ static int conn_queue(lua_State *L) {
     const char *sql = luaL_checkstring(L, 2);
     unsigned count = dd_natural_params(L, self, 3);
     dd_err err;
-    if (dd_conn_queue(self->conn, sql, self->values, count, DD_LEAVES_NOW, &err)) return dd_raise(L, &err);
+    if (dd_conn_queue(self->conn, sql, self->values, count, DD_LEAVES_NOW, &err))
+        return dd_raise(L, &err);
     return 0;
 }
 

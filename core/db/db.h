@@ -115,8 +115,8 @@ typedef enum {
  * refuses it. Where the BEGIN itself is still under way, what is queued behind it is run only if the
  * BEGIN and all before it succeeded, up to the end of the transaction: alone it would commit by
  * itself. A PREPARE TRANSACTION that is the last goes along with them: when it was not run, the
- * transaction is still to be rolled back. On a lost connection each has its own outcome: unknown for a COMMIT, for what stands before
- * one, and for what is in no transaction.
+ * transaction is still to be rolled back. On a lost connection each has its own outcome: unknown for a
+ * COMMIT, for what stands before one, and for what is in no transaction.
  */
 DD_MUST_CHECK dd_status dd_conn_queue(dd_conn *conn, const char *sql, const dd_value *params,
                                       unsigned count, dd_leaves leaves, dd_err *err);

@@ -88,8 +88,8 @@ DD_MUST_CHECK dd_status dd_dual_secondary(dd_dual *dual, const char *sql, const 
 #define DD_DUAL_MUST (UINT32_MAX - 1)
 /* The number of a statement of which a different number of rows is noted under every policy. */
 #define DD_DUAL_NOTED (UINT32_MAX - 2)
-/* Sends a query to the secondary behind all else, without waiting, in A1 with the PREPARE. When it finds rows that is noted
- * under DD_DUAL_GUARD; it never fails the write. */
+/* Sends a query to the secondary behind all else, without waiting, in A1 with the PREPARE. When it finds
+ * rows that is noted under DD_DUAL_GUARD; it never fails the write. */
 #define DD_DUAL_GUARD UINT32_MAX
 DD_MUST_CHECK dd_status dd_dual_guard(dd_dual *dual, const char *sql, dd_err *err);
 /* Waits for the secondary's last statement, whose result it gives. */

@@ -28,19 +28,6 @@ describe("a full sync", function()
     return started
   end
 
-  --- Ends the sessions of the primary that were not there before.
-  local function end_sessions(before)
-    for id in pairs(servers.sessions "mysql") do
-      if not before[id] then servers.kill("mysql", id) end
-    end
-    wait.wait_until("the sessions are gone", function()
-      for id in pairs(servers.sessions "mysql") do
-        if not before[id] then return false end
-      end
-      return true
-    end)
-  end
-
   local function value(driver, key)
     local row = clients.rows(driver, ("select v from %s where id = %d"):format(NAME, key))[1]
     return row and row[1]
@@ -51,7 +38,7 @@ describe("a full sync", function()
   local function assert_kept(tab, db)
     local before = servers.sessions "mysql"
     local started = stop_at(tab, tab.step)
-    end_sessions(before)
+    servers.end_new_sessions("mysql", before)
     db:write(function(tx) tx:update("T", KEY, { v = 777777 }) end)
     servers.destroy "primary"
     started:signal(SIGCONT)

@@ -138,24 +138,11 @@ describe("a full sync beside another one of the same model", function()
 
   -- ---- a session that the primary has ended ----
 
-  --- Ends the sessions of the primary that were not there before.
-  local function end_sessions(before)
-    for id in pairs(servers.sessions "mysql") do
-      if not before[id] then servers.kill("mysql", id) end
-    end
-    wait.wait_until("the sessions are gone", function()
-      for id in pairs(servers.sessions "mysql") do
-        if not before[id] then return false end
-      end
-      return true
-    end)
-  end
-
   it("has the model when the first one has lost its session, and keeps it", function()
     local tab = make(WAYS[1])
     local before = servers.sessions "mysql"
     local first = stopped { tab }
-    end_sessions(before)
+    servers.end_new_sessions("mysql", before)
     local second = stopped { tab }
     first:signal(SIGCONT)
     assert_refused(synced.finish(first), { NAME })
@@ -170,7 +157,7 @@ describe("a full sync beside another one of the same model", function()
     local tab = make(WAYS[1])
     local before = servers.sessions "mysql"
     local first = stopped { tab }
-    end_sessions(before)
+    servers.end_new_sessions("mysql", before)
     local holder = servers.open "mysql"
     holder:execute "begin"
     holder:query(("select v from %s where id = %d for update"):format(NAME, 7 * (COUNT - 1)))

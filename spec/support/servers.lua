@@ -194,6 +194,20 @@ function servers.kill(driver, session)
   end
 end
 
+--- Ends the sessions that were not there before, and waits until they are gone.
+---@param before table<integer, string>   of servers.sessions
+function servers.end_new_sessions(driver, before)
+  for id in pairs(servers.sessions(driver)) do
+    if not before[id] then servers.kill(driver, id) end
+  end
+  wait.wait_until("the sessions are gone", function()
+    for id in pairs(servers.sessions(driver)) do
+      if not before[id] then return false end
+    end
+    return true
+  end)
+end
+
 --- Stops what a session runs, as an administrator would.
 function servers.kill_query(driver, session)
   if driver == "mysql" then
